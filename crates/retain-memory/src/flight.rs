@@ -1,0 +1,188 @@
+//! One computation that many callers wait for.
+
+use std::sync::Arc;
+use std::task::{Poll, Wake, Waker};
+
+use crate::sync::{Condvar, Mutex, locked};
+use crate::waits::{Agent, Waiting};
+
+/// How a flight ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome<V, E> {
+    /// The value was computed.
+    Value(V),
+    /// The computation failed; everyone who waited gets the error, the next caller computes again.
+    Error(E),
+    /// The computation was given up (cancelled, panicked): whoever still wants the value begins anew.
+    Abandoned,
+}
+
+#[derive(Debug)]
+enum Phase<V, E> {
+    Airborne(Vec<Waker>),
+    Landed(Outcome<V, E>),
+}
+
+/// A computation in flight, shared by the one who leads it and all who wait for it.
+#[derive(Debug)]
+pub struct Flight<V, E> {
+    phase: Mutex<Phase<V, E>>,
+    leader: Agent,
+}
+
+impl<V, E> Flight<V, E> {
+    pub(crate) fn new(leader: Agent) -> Self {
+        Self {
+            phase: Mutex::new(Phase::Airborne(Vec::new())),
+            leader,
+        }
+    }
+
+    /// Who computes.
+    #[must_use]
+    pub fn leader(&self) -> Agent {
+        self.leader
+    }
+
+    pub(crate) fn has_landed(&self) -> bool {
+        matches!(*locked(&self.phase), Phase::Landed(_))
+    }
+
+    /// Ends the flight and wakes everyone. The first end counts.
+    fn land(&self, outcome: Outcome<V, E>) {
+        let wakers = {
+            let mut phase = locked(&self.phase);
+            match &mut *phase {
+                Phase::Landed(_) => return,
+                Phase::Airborne(wakers) => {
+                    let wakers = std::mem::take(wakers);
+                    *phase = Phase::Landed(outcome);
+                    wakers
+                }
+            }
+        };
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+}
+
+impl<V: Clone, E: Clone> Flight<V, E> {
+    /// The outcome, or `Pending` after noting that `waker` is to be woken when there is one.
+    pub fn poll(&self, waker: &Waker) -> Poll<Outcome<V, E>> {
+        match &mut *locked(&self.phase) {
+            Phase::Landed(outcome) => Poll::Ready(outcome.clone()),
+            Phase::Airborne(wakers) => {
+                if !wakers.iter().any(|known| known.will_wake(waker)) {
+                    wakers.push(waker.clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Waits for the outcome with a wait of the caller's own kind.
+    ///
+    /// `block` is called while there is no outcome, and returns once the waker it stands for was woken, or an error
+    /// to stop waiting. `None` if the wait would never end, because the leader waits for `agent`.
+    ///
+    /// # Errors
+    /// What `block` returned.
+    pub fn wait_with<X>(
+        &self,
+        agent: Agent,
+        waker: &Waker,
+        mut block: impl FnMut() -> Result<(), X>,
+    ) -> Result<Option<Outcome<V, E>>, X> {
+        let Some(_waiting) = Waiting::begin(agent, self.leader) else {
+            return Ok(None);
+        };
+        loop {
+            match self.poll(waker) {
+                Poll::Ready(outcome) => return Ok(Some(outcome)),
+                Poll::Pending => block()?,
+            }
+        }
+    }
+
+    /// Blocks this thread until the outcome is there; `None` if that would be for ever, because the leader waits for
+    /// this thread.
+    #[must_use]
+    pub fn wait(&self) -> Option<Outcome<V, E>> {
+        let bell = Arc::new(Bell::default());
+        let waker = Waker::from(Arc::clone(&bell));
+        let Ok(outcome) = self.wait_with(Agent::thread(), &waker, || {
+            bell.wait();
+            Ok::<(), std::convert::Infallible>(())
+        });
+        outcome
+    }
+}
+
+/// Wakes one blocked thread.
+struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Default for Bell {
+    fn default() -> Self {
+        Self {
+            rung: Mutex::new(false),
+            changed: Condvar::new(),
+        }
+    }
+}
+
+impl Bell {
+    fn wait(&self) {
+        let mut rung = self
+            .rung
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        while !*rung {
+            rung = self
+                .changed
+                .wait(rung)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        *rung = false;
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        *locked(&self.rung) = true;
+        self.changed.notify_one();
+    }
+}
+
+/// The duty to end a flight. Dropped without an end, it abandons the flight, so that nobody waits for ever.
+#[derive(Debug)]
+pub struct Lead<K, V, E> {
+    pub(crate) hash: u64,
+    pub(crate) key: K,
+    pub(crate) flight: Arc<Flight<V, E>>,
+}
+
+impl<K, V, E> Lead<K, V, E> {
+    /// The key that is computed for.
+    pub fn key(&self) -> &K {
+        &self.key
+    }
+
+    /// The flight that is led.
+    pub fn flight(&self) -> &Arc<Flight<V, E>> {
+        &self.flight
+    }
+
+    pub(crate) fn land(self, outcome: Outcome<V, E>) {
+        self.flight.land(outcome);
+    }
+}
+
+impl<K, V, E> Drop for Lead<K, V, E> {
+    fn drop(&mut self) {
+        self.flight.land(Outcome::Abandoned);
+    }
+}
