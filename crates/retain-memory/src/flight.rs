@@ -1,6 +1,7 @@
 //! One computation that many callers wait for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, Wake, Waker};
 
 use crate::sync::{Condvar, Mutex, locked};
@@ -27,6 +28,8 @@ enum Phase<V, E> {
 #[derive(Debug)]
 pub struct Flight<V, E> {
     phase: Mutex<Phase<V, E>>,
+    /// Set once there is an outcome. Shared with those who wait, and read by others without the lock.
+    landed: Arc<AtomicBool>,
     leader: Agent,
 }
 
@@ -34,6 +37,7 @@ impl<V, E> Flight<V, E> {
     pub(crate) fn new(leader: Agent) -> Self {
         Self {
             phase: Mutex::new(Phase::Airborne(Vec::new())),
+            landed: Arc::default(),
             leader,
         }
     }
@@ -45,7 +49,7 @@ impl<V, E> Flight<V, E> {
     }
 
     pub(crate) fn has_landed(&self) -> bool {
-        matches!(*locked(&self.phase), Phase::Landed(_))
+        self.landed.load(Ordering::Acquire)
     }
 
     /// Ends the flight and wakes everyone. The first end counts.
@@ -56,6 +60,7 @@ impl<V, E> Flight<V, E> {
                 Phase::Landed(_) => return,
                 Phase::Airborne(wakers) => {
                     let wakers = std::mem::take(wakers);
+                    self.landed.store(true, Ordering::Release);
                     *phase = Phase::Landed(outcome);
                     wakers
                 }
@@ -81,6 +86,13 @@ impl<V: Clone, E: Clone> Flight<V, E> {
         }
     }
 
+    /// Notes that `agent` waits for this flight, for as long as the result lives; `None` if that would be for ever,
+    /// because the leader waits for `agent`.
+    #[must_use]
+    pub fn join(&self, agent: Agent) -> Option<Waiting> {
+        Waiting::begin(agent, self.leader, &self.landed)
+    }
+
     /// Waits for the outcome with a wait of the caller's own kind.
     ///
     /// `block` is called while there is no outcome, and returns once the waker it stands for was woken, or an error
@@ -94,7 +106,7 @@ impl<V: Clone, E: Clone> Flight<V, E> {
         waker: &Waker,
         mut block: impl FnMut() -> Result<(), X>,
     ) -> Result<Option<Outcome<V, E>>, X> {
-        let Some(_waiting) = Waiting::begin(agent, self.leader) else {
+        let Some(_waiting) = self.join(agent) else {
             return Ok(None);
         };
         loop {
@@ -105,16 +117,26 @@ impl<V: Clone, E: Clone> Flight<V, E> {
         }
     }
 
+    /// As [`wait_with`](Self::wait_with), for tasks.
+    pub(crate) async fn wait_async(&self, agent: Agent) -> Option<Outcome<V, E>> {
+        let _waiting = self.join(agent)?;
+        Some(std::future::poll_fn(|context| self.poll(context.waker())).await)
+    }
+
     /// Blocks this thread until the outcome is there; `None` if that would be for ever, because the leader waits for
     /// this thread.
     #[must_use]
     pub fn wait(&self) -> Option<Outcome<V, E>> {
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(Arc::clone(&bell));
-        let Ok(outcome) = self.wait_with(Agent::thread(), &waker, || {
-            bell.wait();
-            Ok::<(), std::convert::Infallible>(())
-        });
+        let Ok(outcome) = self.wait_with(
+            Agent::acting().unwrap_or_else(Agent::thread),
+            &waker,
+            || {
+                bell.wait();
+                Ok::<(), std::convert::Infallible>(())
+            },
+        );
         outcome
     }
 }
@@ -157,7 +179,10 @@ impl Wake for Bell {
     }
 }
 
-/// The duty to end a flight. Dropped without an end, it abandons the flight, so that nobody waits for ever.
+/// The duty to end a flight, by [`Shard::finish`](crate::Shard::finish) or [`Shard::end`](crate::Shard::end).
+///
+/// Dropped without an end, it abandons the flight, so that nobody waits for ever; the shard lets go of the flight's key
+/// some flights later. [`Shard::end`](crate::Shard::end) with [`Outcome::Abandoned`] does the same at once.
 #[derive(Debug)]
 pub struct Lead<K, V, E> {
     pub(crate) hash: u64,

@@ -91,7 +91,8 @@ impl<T> Stored for Held<T> {
     #[inline]
     fn touch(&mut self, now: Nanos) {
         if let Some(timing) = &mut self.timing {
-            timing.touched = now;
+            // Another thread may have read a later clock and come first.
+            timing.touched = timing.touched.max(now);
         }
     }
 }

@@ -24,8 +24,10 @@
 
 #![forbid(unsafe_code)]
 
+mod builder;
 mod cache;
 mod clock;
+mod compute;
 mod error;
 mod flight;
 mod held;
@@ -33,12 +35,14 @@ mod policy;
 mod probe;
 mod shard;
 mod slab;
+mod state;
 mod stats;
 mod sync;
 mod table;
 mod waits;
 
-pub use cache::{Builder, Cache};
+pub use builder::Builder;
+pub use cache::Cache;
 pub use clock::{Nanos, now};
 pub use error::BuildError;
 pub use flight::{Flight, Lead, Outcome};
@@ -47,8 +51,9 @@ pub use policy::{
     AnyPolicy, Eviction, Fifo, Lfu, List, Lru, Node, Nodes, Policy, S3Fifo, Sieve, Slot, Unbounded,
 };
 pub use probe::{Exact, Probe};
-pub use shard::{Begin, Lookup, Shard, State};
+pub use shard::{Begin, Lookup, Shard};
+pub use state::State;
 pub use stats::Stats;
 pub use sync::Lock;
 pub use table::{Bounds, Cause, Departed, Departures, Freshness, Stored, Table};
-pub use waits::Agent;
+pub use waits::{Agent, Waiting};

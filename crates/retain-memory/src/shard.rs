@@ -3,111 +3,14 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
-
 use crate::clock::Nanos;
 use crate::flight::{Flight, Lead, Outcome};
-use crate::policy::{AnyPolicy, Policy, Slot};
-use crate::probe::Probe;
+use crate::policy::{AnyPolicy, Policy};
+use crate::probe::{Exact, Probe};
+use crate::state::{Found, State};
 use crate::sync::{Lock, Mutex};
-use crate::table::{Cause, Departures, Freshness, Stored, Table};
+use crate::table::{Departures, Freshness, Stored, Table};
 use crate::waits::Agent;
-
-/// What a shard's lock protects: the entries and the computations in flight.
-pub struct State<K, V, E, P: Policy> {
-    /// The entries.
-    pub table: Table<K, V, P>,
-    flights: HashTable<Airborne<K, V, E>>,
-    epoch: u64,
-}
-
-struct Airborne<K, V, E> {
-    hash: u64,
-    key: K,
-    flight: Arc<Flight<V, E>>,
-}
-
-impl<K, V: Stored, E, P: Policy> State<K, V, E, P> {
-    /// A number that moves when an entry is removed by name or the table is cleared: what was computed before it
-    /// moved may be out of date after.
-    #[must_use]
-    pub fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
-    /// Computations in flight.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.flights
-            .iter()
-            .filter(|airborne| !airborne.flight.has_landed())
-            .count()
-    }
-
-    fn find_flight(
-        &self,
-        hash: u64,
-        mut wanted: impl FnMut(&K) -> bool,
-    ) -> Option<&Arc<Flight<V, E>>> {
-        self.flights
-            .find(hash, |airborne| {
-                airborne.hash == hash && wanted(&airborne.key)
-            })
-            .map(|airborne| &airborne.flight)
-    }
-
-    fn take_off(&mut self, hash: u64, key: K, leader: Agent) -> Lead<K, V, E>
-    where
-        K: Clone,
-    {
-        let flight = Arc::new(Flight::new(leader));
-        let airborne = Airborne {
-            hash,
-            key: key.clone(),
-            flight: Arc::clone(&flight),
-        };
-        self.flights
-            .insert_unique(hash, airborne, |other| other.hash);
-        Lead { hash, key, flight }
-    }
-
-    /// Whether the entry at `slot` may be served.
-    fn served(&self, slot: Slot, now: Nanos) -> bool {
-        self.table
-            .value(slot)
-            .is_some_and(|value| value.freshness(now) != Freshness::Expired)
-    }
-
-    /// Stores a value where its key was found; gives the key back if the entry has one already.
-    fn store(
-        &mut self,
-        hash: u64,
-        found: &Found<V, E>,
-        key: K,
-        value: V,
-        now: Nanos,
-        departures: &mut Departures<K, V>,
-    ) -> Option<K>
-    where
-        K: Clone,
-    {
-        if let Found::Entry(slot) = *found {
-            self.table.replace(slot, value, departures);
-            return Some(key);
-        }
-        self.table.insert(hash, key, value, now, departures);
-        None
-    }
-
-    /// Takes the flight off the board, and gives back its key, to be dropped under no lock.
-    fn strike(&mut self, hash: u64, flight: &Arc<Flight<V, E>>) -> Option<K> {
-        let place = self
-            .flights
-            .find_entry(hash, |airborne| Arc::ptr_eq(&airborne.flight, flight))
-            .ok()?;
-        Some(place.remove().0.key)
-    }
-}
 
 /// What is looked up, and when.
 pub struct Lookup<'a, Q: ?Sized> {
@@ -126,13 +29,6 @@ impl<Q: ?Sized> Clone for Lookup<'_, Q> {
 }
 
 impl<Q: ?Sized> Copy for Lookup<'_, Q> {}
-
-/// Where a key was found.
-enum Found<V, E> {
-    Entry(Slot),
-    Flight(Arc<Flight<V, E>>),
-    Nowhere,
-}
 
 /// How a computation that may be shared begins.
 pub enum Begin<K, V, E> {
@@ -162,11 +58,7 @@ where
     /// A shard over `table`.
     pub fn new(table: Table<K, V, P>) -> Self {
         Self {
-            lock: L::new(State {
-                table,
-                flights: HashTable::new(),
-                epoch: 0,
-            }),
+            lock: L::new(State::new(table)),
             holds: PhantomData,
         }
     }
@@ -174,7 +66,7 @@ where
     /// Runs `body` under the lock. It must not run foreign code: no comparing, no dropping of keys or values.
     #[inline]
     pub fn with<R>(&self, body: impl FnOnce(&mut State<K, V, E, P>) -> R) -> R {
-        self.lock.with(body)
+        body(&mut self.lock.lock())
     }
 
     /// The value under a key, counted as a hit or a miss; entries met past their end go to `departures`.
@@ -187,25 +79,37 @@ where
         lookup: Lookup<'_, Q>,
         departures: &mut Departures<K, V>,
     ) -> Result<Option<V>, Q::Error> {
-        let Lookup { hash, probe, now } = lookup;
-        // The common case in one pass under one lock: an entry that settles at a glance and is not over.
-        let quick = self.lock.with(|state| {
-            let slot = state
-                .table
-                .find(hash, |key| probe.settle(key) == Some(true))?;
-            if state.table.value(slot)?.freshness(now) == Freshness::Expired {
-                return None;
-            }
-            state.table.hit(slot, now).cloned()
-        });
-        match quick {
+        match self.glance(
+            lookup,
+            |freshness| freshness != Freshness::Expired,
+            V::clone,
+        ) {
             Some(value) => Ok(Some(value)),
             None => self.get_slowly(lookup, departures),
         }
     }
 
+    /// The common case in one pass under one lock: a hit on an entry whose key settles at a glance and which is fresh
+    /// enough. Otherwise nothing happens, and nothing is counted.
+    #[inline(always)]
+    pub fn glance<Q: Probe<K>, R>(
+        &self,
+        Lookup { hash, probe, now }: Lookup<'_, Q>,
+        serves: impl Fn(Freshness) -> bool,
+        read: impl FnOnce(&V) -> R,
+    ) -> Option<R> {
+        let mut state = self.lock.lock();
+        let slot = state
+            .table
+            .find(hash, |key| probe.settle(key) == Some(true))?;
+        if !serves(state.freshness(slot, now)) {
+            return None;
+        }
+        state.table.hit(slot, now).map(read)
+    }
+
     #[inline(never)]
-    fn get_slowly<Q: Probe<K>>(
+    pub(crate) fn get_slowly<Q: Probe<K>>(
         &self,
         lookup: Lookup<'_, Q>,
         departures: &mut Departures<K, V>,
@@ -249,23 +153,43 @@ where
     ) -> Result<(), Q::Error> {
         let Lookup { hash, now, .. } = lookup;
         let mut arriving = Some((key, value));
-        let mut unused = None;
-        while let Some(key) = self.resolve(lookup, |state, found| {
-            if let Found::Flight(flight) = found {
-                return state.strike(hash, &flight);
-            }
+        let mut unused = [None, None];
+        self.resolve(lookup, |state, found| {
             if let Some((key, value)) = arriving.take() {
-                unused = state.store(hash, &found, key, value, now, departures);
+                let struck = state.strike_found::<Q>(hash, &found);
+                unused = [
+                    struck,
+                    state.store(hash, &found, key, value, now, departures),
+                ];
             }
-            None
-        })? {
-            drop(key);
-        }
-        Ok(())
+        })
+    }
+
+    /// As [`insert`](Self::insert), for keys whose equality is their `Eq` and may run under the lock: the one key is
+    /// both looked for and stored.
+    pub(crate) fn put(
+        &self,
+        hash: u64,
+        key: K,
+        value: V,
+        now: Nanos,
+        departures: &mut Departures<K, V>,
+    ) where
+        K: Eq,
+    {
+        let unused = self.with(|state| {
+            let found = state.find(hash, |stored| *stored == key);
+            let struck = state.strike_found::<Exact<'_, K>>(hash, &found);
+            (
+                struck,
+                state.store(hash, &found, key, value, now, departures),
+            )
+        });
+        drop(unused);
     }
 
     /// Stores a value unless there is one, or the [`epoch`](State::epoch) is no longer the given one; gives the value
-    /// there is.
+    /// there is. Once the value is stored, what a computation in flight for the same key finds is not.
     ///
     /// # Errors
     /// What the probe raised; the value is not stored then.
@@ -280,14 +204,21 @@ where
     ) -> Result<Option<V>, Q::Error> {
         let Lookup { hash, now, .. } = lookup;
         let mut arriving = Some((key, value));
+        let mut struck = None;
         self.resolve(lookup, |state, found| {
             if let Found::Entry(slot) = found {
                 if state.served(slot, now) {
                     return state.table.value(slot).cloned();
                 }
+            }
+            let current = epoch.is_none_or(|epoch| epoch == state.epoch());
+            if current {
+                struck = state.strike_found::<Q>(hash, &found);
+            }
+            if let Found::Entry(slot) = found {
                 state.table.expire(slot, departures);
             }
-            if epoch.is_none_or(|epoch| epoch == state.epoch) {
+            if current {
                 let (key, value) = arriving.take()?;
                 state.table.insert(hash, key, value, now, departures);
             }
@@ -307,24 +238,19 @@ where
     ) -> Result<Option<(K, V)>, Q::Error> {
         let Lookup { hash, now, .. } = lookup;
         let mut removed = None;
-        loop {
-            let mut struck = None;
-            let found_any = self.resolve(lookup, |state, found| {
-                state.epoch += 1;
-                match found {
-                    Found::Entry(slot) if state.served(slot, now) => {
-                        removed = state.table.remove(slot);
-                    }
-                    Found::Entry(slot) => state.table.expire(slot, departures),
-                    Found::Flight(flight) => struck = state.strike(hash, &flight),
-                    Found::Nowhere => return false,
+        let mut struck = None;
+        self.resolve(lookup, |state, found| {
+            state.next_epoch();
+            struck = state.strike_found::<Q>(hash, &found);
+            if let Found::Entry(slot) = found {
+                if state.served(slot, now) {
+                    removed = state.table.remove(slot);
+                } else {
+                    state.table.expire(slot, departures);
                 }
-                true
-            })?;
-            if !found_any {
-                return Ok(removed);
             }
-        }
+        })?;
+        Ok(removed)
     }
 
     /// The value under a key, or the duty to compute it, or the flight of the one who does.
@@ -343,60 +269,56 @@ where
         departures: &mut Departures<K, V>,
     ) -> Result<Begin<K, V, E>, Q::Error> {
         let Lookup { hash, now, .. } = lookup;
-        let mut landed = None;
+        // Keys to be dropped under no lock.
+        let mut leftover = Vec::new();
         self.resolve(lookup, |state, found| {
-            let mut stale = None;
-            let mut airborne = None;
-            let mut stored_key = None;
-            match found {
-                Found::Entry(slot) => {
-                    // An entry hides the flight under the same key. Such a flight took off with the entry's own key.
-                    let stored = state.table.key(slot).cloned();
-                    airborne = stored.as_ref().and_then(|stored| {
-                        state
-                            .find_flight(hash, |other| Q::same(other, stored))
-                            .cloned()
-                    });
-                    if !anew {
-                        match state.table.value(slot).map(|value| value.freshness(now)) {
-                            Some(Freshness::Fresh) => {
-                                if let Some(value) = state.table.hit(slot, now) {
-                                    return Begin::Hit(value.clone());
-                                }
-                            }
-                            Some(Freshness::Stale) => stale = state.table.hit(slot, now).cloned(),
-                            _ => state.table.expire(slot, departures),
-                        }
+            let slot = match found {
+                Found::Entry(slot) => Some(slot),
+                Found::Flight(_) | Found::Nowhere => None,
+            };
+            let freshness = slot.map_or(Freshness::Expired, |slot| state.freshness(slot, now));
+            if let (Some(slot), Freshness::Fresh, false) = (slot, freshness, anew) {
+                if let Some(value) = state.table.hit(slot, now) {
+                    return Begin::Hit(value.clone());
+                }
+            }
+            let mut flying = state.flight_of::<Q>(hash, &found);
+            if let Some(landed) = flying.take_if(|flight| flight.has_landed()) {
+                leftover.extend(state.strike(hash, &landed));
+            }
+            let renews = freshness == Freshness::Stale && !anew;
+            let flight = match flying {
+                Some(flight) => Err(flight),
+                None => {
+                    if !anew && !renews {
+                        state.table.miss();
                     }
-                    stored_key = stored;
+                    // A renewal flies with the entry's own key: the one is known from the other by it.
+                    let own = slot.and_then(|slot| state.table.key(slot).cloned());
+                    let key = own.unwrap_or_else(|| key.clone());
+                    Ok(state.take_off(hash, key, agent, &mut leftover))
                 }
-                Found::Flight(flight) => airborne = Some(flight),
-                Found::Nowhere => {}
-            }
-            if let Some(flight) = airborne {
-                if !flight.has_landed() {
-                    return match stale {
-                        Some(value) => Begin::Stale(value, None),
-                        None => Begin::Join(flight),
-                    };
+            };
+            let mut stale = None;
+            if let Some(slot) = slot {
+                if renews {
+                    stale = state.table.hit(slot, now).cloned();
+                } else if freshness == Freshness::Expired {
+                    state.table.expire(slot, departures);
                 }
-                landed = state.strike(hash, &flight);
             }
-            if stale.is_none() && !anew {
-                state.table.miss();
-            }
-            let key = stored_key.unwrap_or_else(|| key.clone());
-            let lead = state.take_off(hash, key, agent);
-            match stale {
-                Some(value) => Begin::Stale(value, Some(lead)),
-                None => Begin::Lead(lead),
+            match (stale, flight) {
+                (Some(value), flight) => Begin::Stale(value, flight.ok()),
+                (None, Ok(lead)) => Begin::Lead(lead),
+                (None, Err(flight)) => Begin::Join(flight),
             }
         })
     }
 
-    /// Counts a lookup that joined a flight: a hit if it got the value, else a miss.
+    /// Counts a lookup that joined a flight and got its outcome: a hit if that is the value, else a miss. One that
+    /// begins anew, because the flight was abandoned, is counted there.
     pub fn joined(&self, got_value: bool) {
-        self.lock.with(|state| {
+        self.with(|state| {
             if got_value {
                 state.table.stats_mut().hits += 1;
             } else {
@@ -439,9 +361,7 @@ where
 
     /// Ends a flight with its outcome, without storing anything.
     pub fn end(&self, lead: Lead<K, V, E>, outcome: Outcome<V, E>) {
-        let key = self
-            .lock
-            .with(|state| state.strike(lead.hash, &lead.flight));
+        let key = self.with(|state| state.strike(lead.hash, &lead.flight));
         lead.land(outcome);
         drop(key);
     }
@@ -449,10 +369,7 @@ where
     /// Removes every entry and gives them. Computations in flight go on for those who wait, and what they find is not
     /// stored.
     pub fn clear(&self) -> impl Iterator<Item = (K, V)> + use<K, V, E, P, L> {
-        let (entries, flights) = self.lock.with(|state| {
-            state.epoch += 1;
-            (state.table.clear(), std::mem::take(&mut state.flights))
-        });
+        let (entries, flights) = self.with(State::clear);
         drop(flights);
         entries
     }
@@ -472,7 +389,7 @@ where
         let mut accepted: Option<K> = None;
         loop {
             let mut undecided: Vec<K> = Vec::new();
-            let done = self.lock.with(|state| {
+            let done = self.with(|state| {
                 let mut wanted = |key: &K| match probe.settle(key) {
                     Some(answer) => answer,
                     None if accepted.as_ref().is_some_and(|known| Q::same(known, key)) => true,
@@ -483,14 +400,7 @@ where
                         false
                     }
                 };
-                let found = match state.table.find(hash, &mut wanted) {
-                    Some(slot) => Found::Entry(slot),
-                    None if state.flights.is_empty() => Found::Nowhere,
-                    None => match state.find_flight(hash, &mut wanted) {
-                        Some(flight) => Found::Flight(Arc::clone(flight)),
-                        None => Found::Nowhere,
-                    },
-                };
+                let found = state.find(hash, &mut wanted);
                 if undecided.is_empty() || !matches!(found, Found::Nowhere) {
                     Some(step(state, found))
                 } else {
@@ -514,14 +424,5 @@ where
 impl<K, V, E, P: Policy, L> std::fmt::Debug for Shard<K, V, E, P, L> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shard").finish_non_exhaustive()
-    }
-}
-
-impl<K, V> Departures<K, V> {
-    /// Those who left to make room or because their time was over: what a user's callback is told.
-    pub fn lost(self) -> impl Iterator<Item = (K, V, Cause)> {
-        self.into_iter()
-            .filter(|departed| matches!(departed.cause, Cause::Evicted | Cause::Expired))
-            .map(|departed| (departed.key, departed.value, departed.cause))
     }
 }

@@ -33,15 +33,6 @@ impl Bounds {
             max_weight: u64::MAX,
         }
     }
-
-    /// What a policy has to share out: the weight where weight is bounded, else the entries.
-    fn capacity(self) -> u64 {
-        if self.max_weight == u64::MAX {
-            self.max_entries as u64
-        } else {
-            self.max_weight
-        }
-    }
 }
 
 /// Whether an entry may be served.
@@ -127,6 +118,13 @@ impl<K, V> Departures<K, V> {
         self.first.is_none()
     }
 
+    /// Those who left to make room or because their time was over: what a user's callback is told.
+    pub fn lost(self) -> impl Iterator<Item = (K, V, Cause)> {
+        self.into_iter()
+            .filter(|departed| matches!(departed.cause, Cause::Evicted | Cause::Expired))
+            .map(|departed| (departed.key, departed.value, departed.cause))
+    }
+
     pub(crate) fn push(&mut self, key: K, value: V, cause: Cause) {
         let departed = Departed { key, value, cause };
         if self.first.is_none() {
@@ -148,7 +146,7 @@ impl<K, V> IntoIterator for Departures<K, V> {
 }
 
 struct Entry<K, V, N> {
-    hash: u64,
+    hash: Folded,
     key: K,
     value: V,
     node: N,
@@ -161,11 +159,33 @@ impl<K, V: Stored, N> Nodes<N> for Slab<Entry<K, V, N>> {
     }
     #[inline]
     fn hash(&self, slot: Slot) -> u64 {
-        self.get(slot).expect(LINKED).hash
+        self.get(slot).expect(LINKED).hash.spread()
     }
     #[inline]
     fn weight(&self, slot: Slot) -> u64 {
         self.get(slot).expect(LINKED).value.weight()
+    }
+}
+
+/// A hash in half its bits, which is all that an entry keeps: two keys in four thousand million look alike by it, and
+/// entries are that much smaller.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Folded(u32);
+
+impl Folded {
+    #[inline]
+    fn of(hash: u64) -> Self {
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "the halves are laid over one another"
+        )]
+        Self((hash ^ (hash >> 32)) as u32)
+    }
+
+    /// The hash as the index takes it, which places by the low bits and tells apart by the highest seven.
+    #[inline]
+    fn spread(self) -> u64 {
+        u64::from(self.0) << 32 | u64::from(self.0)
     }
 }
 
@@ -181,7 +201,8 @@ pub struct Table<K, V, P: Policy> {
     entries: Slab<Entry<K, V, P::Node>>,
     policy: P,
     bounds: Bounds,
-    weight: u64,
+    // Wider than one weight, so that no sum of them overflows.
+    weight: u128,
     stats: Stats,
     expires: bool,
     hand: Slot,
@@ -189,8 +210,7 @@ pub struct Table<K, V, P: Policy> {
 
 impl<K, V: Stored, P: Policy> Table<K, V, P> {
     /// An empty table. `expires` tells whether its values can have an end, so that it looks for ended ones.
-    pub fn new(mut policy: P, bounds: Bounds, expires: bool) -> Self {
-        policy.set_capacity(bounds.capacity());
+    pub fn new(policy: P, bounds: Bounds, expires: bool) -> Self {
         Self {
             index: HashTable::new(),
             entries: Slab::new(),
@@ -215,10 +235,10 @@ impl<K, V: Stored, P: Policy> Table<K, V, P> {
         self.len() == 0
     }
 
-    /// The weight of all entries.
+    /// The weight of all entries; [`u64::MAX`] if it is more than that.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        self.weight
+        u64::try_from(self.weight).unwrap_or(u64::MAX)
     }
 
     /// The bounds.
@@ -262,10 +282,11 @@ impl<K, V: Stored, P: Policy> Table<K, V, P> {
     }
 
     /// The slot of the first entry under `hash` whose key is `wanted`.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, hash: u64, mut wanted: impl FnMut(&K) -> bool) -> Option<Slot> {
+        let hash = Folded::of(hash);
         self.index
-            .find(hash, |&slot| {
+            .find(hash.spread(), |&slot| {
                 self.entries
                     .get(slot)
                     .is_some_and(|entry| entry.hash == hash && wanted(&entry.key))
@@ -286,12 +307,15 @@ impl<K, V: Stored, P: Policy> Table<K, V, P> {
     }
 
     /// Counts a hit on `slot` and gives its value.
-    #[inline]
+    #[inline(always)]
     pub fn hit(&mut self, slot: Slot, now: Nanos) -> Option<&V> {
         self.policy.hit(&mut self.entries, slot);
         let entry = self.entries.get_mut(slot)?;
         self.stats.hits += 1;
-        self.stats.seconds_saved += entry.value.cost();
+        let cost = entry.value.cost();
+        if cost != 0.0 {
+            self.stats.seconds_saved += cost;
+        }
         if self.expires {
             entry.value.touch(now);
         }
@@ -323,9 +347,11 @@ impl<K, V: Stored, P: Policy> Table<K, V, P> {
         if weight > self.bounds.max_weight
             || !self.make_room(self.bounds.max_entries.checked_sub(1), weight, departures)
         {
+            self.stats.evictions += 1;
             departures.push(key, value, Cause::Evicted);
             return;
         }
+        let hash = Folded::of(hash);
         let entry = Entry {
             hash,
             key,
@@ -335,39 +361,39 @@ impl<K, V: Stored, P: Policy> Table<K, V, P> {
         match self.entries.insert(entry) {
             Ok(slot) => {
                 let entries = &self.entries;
-                self.index.insert_unique(hash, slot, |&slot| {
-                    entries.get(slot).map_or(0, |entry| entry.hash)
+                self.index.insert_unique(hash.spread(), slot, |&slot| {
+                    entries.get(slot).map_or(0, |entry| entry.hash.spread())
                 });
-                self.weight += weight;
+                self.weight += u128::from(weight);
                 self.policy.insert(&mut self.entries, slot);
             }
-            Err(entry) => departures.push(entry.key, entry.value, Cause::Evicted),
+            Err(entry) => {
+                self.stats.evictions += 1;
+                departures.push(entry.key, entry.value, Cause::Evicted);
+            }
         }
     }
 
-    /// Puts `value` in the place of the one at `slot`.
+    /// Puts `value` in the place of the one at `slot`, which counts as use.
     pub fn replace(&mut self, slot: Slot, value: V, departures: &mut Departures<K, V>)
     where
         K: Clone,
     {
-        let Some(entry) = self.entries.get(slot) else {
+        let new = value.weight();
+        let Some(entry) = self.entries.get_mut(slot) else {
             return;
         };
-        let (old, new) = (entry.value.weight(), value.weight());
-        if old != new {
-            // Policies count weights as they link: an entry changes its weight only while it is linked nowhere.
-            self.policy.remove(&mut self.entries, slot);
-        }
-        if let Some(entry) = self.entries.get_mut(slot) {
-            let value = mem::replace(&mut entry.value, value);
-            departures.push(entry.key.clone(), value, Cause::Replaced);
-        }
+        // Cloned before anything changes: a clone that panics leaves the table whole.
+        let key = entry.key.clone();
+        let old = entry.value.weight();
+        let value = mem::replace(&mut entry.value, value);
+        departures.push(key, value, Cause::Replaced);
+        self.policy.hit(&mut self.entries, slot);
         if old == new {
-            self.policy.hit(&mut self.entries, slot);
             return;
         }
-        self.weight = self.weight - old + new;
-        self.policy.insert(&mut self.entries, slot);
+        self.weight = self.weight - u128::from(old) + u128::from(new);
+        self.policy.reweigh(&mut self.entries, slot, old);
         if new > self.bounds.max_weight {
             self.evict(slot, departures);
         } else {
@@ -380,11 +406,11 @@ impl<K, V: Stored, P: Policy> Table<K, V, P> {
     pub fn remove(&mut self, slot: Slot) -> Option<(K, V)> {
         let hash = self.entries.get(slot)?.hash;
         self.policy.remove(&mut self.entries, slot);
-        if let Ok(place) = self.index.find_entry(hash, |&other| other == slot) {
+        if let Ok(place) = self.index.find_entry(hash.spread(), |&other| other == slot) {
             place.remove();
         }
         let entry = self.entries.remove(slot)?;
-        self.weight -= entry.value.weight();
+        self.weight -= u128::from(entry.value.weight());
         Some((entry.key, entry.value))
     }
 
@@ -408,7 +434,6 @@ impl<K, V: Stored, P: Policy> Table<K, V, P> {
     /// Sets the bounds and removes what is over them.
     pub fn resize(&mut self, bounds: Bounds, departures: &mut Departures<K, V>) {
         self.bounds = bounds;
-        self.policy.set_capacity(bounds.capacity());
         self.make_room(Some(bounds.max_entries), 0, departures);
     }
 
@@ -439,9 +464,11 @@ impl<K, V: Stored, P: Policy> Table<K, V, P> {
         let Some(max_entries) = max_entries else {
             return false;
         };
-        while self.len() > max_entries
-            || self.weight.saturating_add(weight) > self.bounds.max_weight
-        {
+        let max_weight = match self.bounds.max_weight {
+            u64::MAX => u128::MAX,
+            bound => u128::from(bound),
+        };
+        while self.len() > max_entries || self.weight + u128::from(weight) > max_weight {
             let Some(slot) = self.policy.victim(&mut self.entries) else {
                 return false;
             };

@@ -129,8 +129,8 @@ impl Policy for AnyPolicy {
     fn victim(&mut self, nodes: &mut impl Nodes<Node>) -> Option<Slot> {
         each!(self, policy => policy.victim(nodes), else None)
     }
-    fn set_capacity(&mut self, capacity: u64) {
-        each!(self, policy => policy.set_capacity(capacity), else ());
+    fn reweigh(&mut self, nodes: &mut impl Nodes<Node>, slot: Slot, old: u64) {
+        each!(self, policy => policy.reweigh(nodes, slot, old), else ());
     }
     fn clear(&mut self) {
         each!(self, policy => policy.clear(), else ());

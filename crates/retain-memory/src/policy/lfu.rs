@@ -12,7 +12,7 @@ pub struct Lfu {
 
 impl Lfu {
     fn link(&mut self, nodes: &mut impl Nodes<Node>, slot: Slot) {
-        let frequency = nodes.node(slot).mark;
+        let frequency = nodes.node(slot).mark();
         self.by_frequency
             .entry(frequency)
             .or_default()
@@ -20,7 +20,7 @@ impl Lfu {
     }
 
     fn unlink(&mut self, nodes: &mut impl Nodes<Node>, slot: Slot) {
-        let frequency = nodes.node(slot).mark;
+        let frequency = nodes.node(slot).mark();
         if let Some(list) = self.by_frequency.get_mut(&frequency) {
             list.unlink(nodes, slot);
             if list.is_empty() {
@@ -34,14 +34,14 @@ impl Policy for Lfu {
     type Node = Node;
 
     fn insert(&mut self, nodes: &mut impl Nodes<Node>, slot: Slot) {
-        nodes.node(slot).mark = 0;
+        nodes.node(slot).set_mark(0);
         self.link(nodes, slot);
     }
 
     fn hit(&mut self, nodes: &mut impl Nodes<Node>, slot: Slot) {
         self.unlink(nodes, slot);
         let node = nodes.node(slot);
-        node.mark = node.mark.saturating_add(1);
+        node.set_mark((node.mark() + 1).min(Node::MAX_MARK));
         self.link(nodes, slot);
     }
 
@@ -53,8 +53,6 @@ impl Policy for Lfu {
         let (_, rarest) = self.by_frequency.first_key_value()?;
         rarest.oldest()
     }
-
-    fn set_capacity(&mut self, _: u64) {}
 
     fn clear(&mut self) {
         self.by_frequency.clear();

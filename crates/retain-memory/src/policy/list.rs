@@ -2,13 +2,11 @@
 
 use super::{NIL, Node, Nodes, Slot};
 
-/// A list of entries from the newest to the oldest, with their number and weight.
+/// A list of entries from the newest to the oldest.
 #[derive(Debug, Clone, Copy)]
 pub struct List {
     pub(super) newest: Slot,
     pub(super) oldest: Slot,
-    pub(super) len: usize,
-    pub(super) weight: u64,
 }
 
 impl Default for List {
@@ -16,8 +14,6 @@ impl Default for List {
         Self {
             newest: NIL,
             oldest: NIL,
-            len: 0,
-            weight: 0,
         }
     }
 }
@@ -44,8 +40,6 @@ impl List {
             nodes.node(second).newer = slot;
         }
         self.newest = slot;
-        self.len += 1;
-        self.weight += nodes.weight(slot);
     }
 
     #[inline]
@@ -61,8 +55,6 @@ impl List {
         } else {
             nodes.node(older).newer = newer;
         }
-        self.len -= 1;
-        self.weight -= nodes.weight(slot);
     }
 
     #[inline]

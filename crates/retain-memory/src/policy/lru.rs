@@ -27,7 +27,6 @@ impl Policy for Lru {
     fn victim(&mut self, _: &mut impl Nodes<Node>) -> Option<Slot> {
         self.queue.oldest()
     }
-    fn set_capacity(&mut self, _: u64) {}
     fn clear(&mut self) {
         self.queue = List::default();
     }

@@ -21,6 +21,8 @@ pub use s3fifo::S3Fifo;
 pub use sieve::Sieve;
 pub use unbounded::Unbounded;
 
+use std::num::NonZeroU32;
+
 /// An entry's place in the table.
 pub type Slot = u32;
 
@@ -32,7 +34,25 @@ pub(crate) const NIL: Slot = Slot::MAX;
 pub struct Node {
     pub(crate) newer: Slot,
     pub(crate) older: Slot,
-    pub(crate) mark: u32,
+    /// The mark, with [`LIVE`] set: a number that is never 0 lets an empty slot be told without a byte more.
+    live_mark: NonZeroU32,
+}
+
+const LIVE: NonZeroU32 = NonZeroU32::new(1 << 31).unwrap();
+
+impl Node {
+    /// The greatest mark.
+    pub(crate) const MAX_MARK: u32 = !LIVE.get();
+
+    #[inline]
+    pub(crate) fn mark(&self) -> u32 {
+        self.live_mark.get() & Self::MAX_MARK
+    }
+
+    #[inline]
+    pub(crate) fn set_mark(&mut self, mark: u32) {
+        self.live_mark = LIVE | mark;
+    }
 }
 
 impl Default for Node {
@@ -40,7 +60,7 @@ impl Default for Node {
         Self {
             newer: NIL,
             older: NIL,
-            mark: 0,
+            live_mark: LIVE,
         }
     }
 }
@@ -68,8 +88,8 @@ pub trait Policy {
     fn remove(&mut self, nodes: &mut impl Nodes<Self::Node>, slot: Slot);
     /// Chooses who leaves next; the caller removes it.
     fn victim(&mut self, nodes: &mut impl Nodes<Self::Node>) -> Option<Slot>;
-    /// The cache holds at most this weight from now on (entries, where nothing is weighed).
-    fn set_capacity(&mut self, capacity: u64);
+    /// The entry at `slot` weighed `old` until now.
+    fn reweigh(&mut self, _nodes: &mut impl Nodes<Self::Node>, _slot: Slot, _old: u64) {}
     /// All entries left.
     fn clear(&mut self);
 }

@@ -15,22 +15,57 @@ const IN_MAIN: u32 = 1 << 8;
 /// left, move to the main queue, where each hit buys another round. Scans and loops pass by without doing harm.
 #[derive(Debug, Default)]
 pub struct S3Fifo {
-    small: List,
-    main: List,
+    small: Queue,
+    main: Queue,
     ghosts: Ghosts,
-    capacity: u64,
+}
+
+/// A list that knows how much it holds.
+#[derive(Debug, Default)]
+struct Queue {
+    list: List,
+    len: usize,
+    weight: u128,
+}
+
+impl Queue {
+    fn push(&mut self, nodes: &mut impl Nodes<Node>, slot: Slot) {
+        self.list.push(nodes, slot);
+        self.len += 1;
+        self.weight += u128::from(nodes.weight(slot));
+    }
+
+    fn unlink(&mut self, nodes: &mut impl Nodes<Node>, slot: Slot) {
+        self.list.unlink(nodes, slot);
+        self.len -= 1;
+        self.weight -= u128::from(nodes.weight(slot));
+    }
 }
 
 impl S3Fifo {
+    fn queue_of(&mut self, mark: u32) -> &mut Queue {
+        if mark & IN_MAIN == 0 {
+            &mut self.small
+        } else {
+            &mut self.main
+        }
+    }
+
+    /// Whether the small queue holds its tenth. It is a tenth of what there is, not of the bound: an entry leaves
+    /// when some bound is reached, and which of them that is does not matter here.
+    fn small_is_full(&self) -> bool {
+        self.small.weight * 10 >= self.small.weight + self.main.weight
+    }
+
     /// Promotes from the old end of the small queue until one is met that is not worth it.
     fn sift(&mut self, nodes: &mut impl Nodes<Node>) -> Option<Slot> {
-        while let Some(slot) = self.small.oldest() {
-            if nodes.node(slot).mark < PROMOTION {
+        while let Some(slot) = self.small.list.oldest() {
+            if nodes.node(slot).mark() < PROMOTION {
                 self.ghosts.remember(nodes.hash(slot));
                 return Some(slot);
             }
             self.small.unlink(nodes, slot);
-            nodes.node(slot).mark = IN_MAIN;
+            nodes.node(slot).set_mark(IN_MAIN);
             self.main.push(nodes, slot);
         }
         None
@@ -39,13 +74,13 @@ impl S3Fifo {
     /// Gives those at the old end of the main queue another round for each hit, until one has none left.
     fn rotate(&mut self, nodes: &mut impl Nodes<Node>) -> Option<Slot> {
         loop {
-            let slot = self.main.oldest()?;
+            let slot = self.main.list.oldest()?;
             let node = nodes.node(slot);
-            if node.mark == IN_MAIN {
+            if node.mark() == IN_MAIN {
                 return Some(slot);
             }
-            node.mark -= 1;
-            self.main.move_to_front(nodes, slot);
+            node.set_mark(node.mark() - 1);
+            self.main.list.move_to_front(nodes, slot);
         }
     }
 }
@@ -54,48 +89,45 @@ impl Policy for S3Fifo {
     type Node = Node;
 
     fn insert(&mut self, nodes: &mut impl Nodes<Node>, slot: Slot) {
-        let (queue, mark) = if self.ghosts.recall(nodes.hash(slot)) {
-            (&mut self.main, IN_MAIN)
+        let mark = if self.ghosts.recall(nodes.hash(slot)) {
+            IN_MAIN
         } else {
-            (&mut self.small, 0)
+            0
         };
-        nodes.node(slot).mark = mark;
-        queue.push(nodes, slot);
+        nodes.node(slot).set_mark(mark);
+        self.queue_of(mark).push(nodes, slot);
     }
 
     #[inline]
     fn hit(&mut self, nodes: &mut impl Nodes<Node>, slot: Slot) {
         let node = nodes.node(slot);
-        if node.mark & !IN_MAIN < MAX_FREQUENCY {
-            node.mark += 1;
+        if node.mark() & !IN_MAIN < MAX_FREQUENCY {
+            node.set_mark(node.mark() + 1);
         }
     }
 
     fn remove(&mut self, nodes: &mut impl Nodes<Node>, slot: Slot) {
-        if nodes.node(slot).mark & IN_MAIN == 0 {
-            self.small.unlink(nodes, slot);
-        } else {
-            self.main.unlink(nodes, slot);
-        }
+        let mark = nodes.node(slot).mark();
+        self.queue_of(mark).unlink(nodes, slot);
     }
 
     fn victim(&mut self, nodes: &mut impl Nodes<Node>) -> Option<Slot> {
         self.ghosts.fit(self.small.len + self.main.len);
-        if self.small.weight >= self.capacity / 10 || self.main.is_empty() {
+        if self.small_is_full() {
             self.sift(nodes).or_else(|| self.rotate(nodes))
         } else {
             self.rotate(nodes).or_else(|| self.sift(nodes))
         }
     }
 
-    fn set_capacity(&mut self, capacity: u64) {
-        self.capacity = capacity;
+    fn reweigh(&mut self, nodes: &mut impl Nodes<Node>, slot: Slot, old: u64) {
+        let mark = nodes.node(slot).mark();
+        let queue = self.queue_of(mark);
+        queue.weight = queue.weight - u128::from(old) + u128::from(nodes.weight(slot));
     }
 
     fn clear(&mut self) {
-        let capacity = self.capacity;
         *self = Self::default();
-        self.capacity = capacity;
     }
 }
 

@@ -24,13 +24,13 @@ impl Policy for Sieve {
     type Node = Node;
 
     fn insert(&mut self, nodes: &mut impl Nodes<Node>, slot: Slot) {
-        nodes.node(slot).mark = 0;
+        nodes.node(slot).set_mark(0);
         self.queue.push(nodes, slot);
     }
 
     #[inline]
     fn hit(&mut self, nodes: &mut impl Nodes<Node>, slot: Slot) {
-        nodes.node(slot).mark = 1;
+        nodes.node(slot).set_mark(1);
     }
 
     fn remove(&mut self, nodes: &mut impl Nodes<Node>, slot: Slot) {
@@ -45,11 +45,11 @@ impl Policy for Sieve {
         let mut slot = if self.hand == NIL { oldest } else { self.hand };
         loop {
             let node = nodes.node(slot);
-            if node.mark == 0 {
+            if node.mark() == 0 {
                 self.hand = slot;
                 return Some(slot);
             }
-            node.mark = 0;
+            node.set_mark(0);
             slot = if node.newer == NIL {
                 oldest
             } else {
@@ -57,8 +57,6 @@ impl Policy for Sieve {
             };
         }
     }
-
-    fn set_capacity(&mut self, _: u64) {}
 
     fn clear(&mut self) {
         *self = Self::default();

@@ -15,6 +15,5 @@ impl Policy for Unbounded {
     fn victim(&mut self, _: &mut impl Nodes<()>) -> Option<Slot> {
         None
     }
-    fn set_capacity(&mut self, _: u64) {}
     fn clear(&mut self) {}
 }
