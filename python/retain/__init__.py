@@ -1,0 +1,13 @@
+"""
+Compute once, retain the result.
+
+`cache`, `lru_cache` and `cached_property` are those of :mod:`functools`, faster. `memoize` does what they lack, and
+`Cache` is the table below it as a mapping. `retain.cacheutils` is boltons' module of that name.
+"""
+
+from retain._cache import Cache
+from retain._lru import cache, cached_property, lru_cache
+from retain._memoize import memoize
+
+__all__ = ["Cache", "cache", "cached_property", "lru_cache", "memoize"]
+__version__ = "0.1.0"
