@@ -128,12 +128,10 @@ def refresh_in_background(
 
     def run() -> None:
         try:
-            value = function(*args, **kwargs)
+            ticket.finish(function(*args, **kwargs))
         except BaseException as error:  # noqa: BLE001 - there is no caller to raise it to
             ticket.fail(error)
             _log_failed_refresh(function, error)
-        else:
-            ticket.finish(value)
 
     thread = threading.Thread(target=run, name="retain-refresh", daemon=True)
     try:
@@ -215,10 +213,12 @@ async def resolve(
         got_value, result = outcome
         if got_value:
             return result
+        # The exception will hold this frame, and the flight holds the exception: the circle must not close.
+        ticket = flight = further = outcome = None
         try:
             raise result
         finally:
-            del result, outcome
+            del result
 
 
 async def _landing(flight: FlightView) -> None:

@@ -4,6 +4,7 @@ use std::ffi::c_int;
 use std::ptr::{self, NonNull};
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 use retain_memory::Probe;
 
 use crate::compare::{
@@ -20,10 +21,6 @@ pub(crate) struct Arguments<'a> {
     names: Pointer,
     likeness: Likeness,
 }
-
-/// An error is set in the interpreter.
-#[derive(Debug)]
-pub(crate) struct ErrorSet;
 
 impl<'a> Arguments<'a> {
     /// # Safety
@@ -106,7 +103,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// The key to store, which keeps the arguments alive.
-    pub(crate) fn freeze(&self) -> Option<Key> {
+    pub(crate) fn freeze(&self) -> PyResult<Key> {
         let atomic = self.values.iter().all(|value| is_atomic(*value));
         let atomic = if atomic { Key::ATOMIC } else { 0 };
         // SAFETY: the values are alive; the tuple is filled before anyone sees it.
@@ -118,13 +115,13 @@ impl<'a> Arguments<'a> {
             };
             if let Some((object, shape)) = lone {
                 ffi::Py_INCREF(object);
-                return Some(Key::tag(object, shape | atomic));
+                return Ok(Key::tag(object, shape | atomic));
             }
             let named = !self.names.is_null();
             let length = self.values.len() + usize::from(named);
             let tuple = ffi::PyTuple_New(length.cast_signed());
             if tuple.is_null() {
-                return None;
+                return Err(PyErr::fetch(Python::assume_attached()));
             }
             let last = named.then_some(self.names);
             for (position, value) in self.values.iter().copied().chain(last).enumerate() {
@@ -134,7 +131,7 @@ impl<'a> Arguments<'a> {
             // Only this table refers to the tuple, and shows the collector what it holds: see `Key::traverse`.
             ffi::PyObject_GC_UnTrack(tuple.cast());
             let named = if named { Key::NAMED } else { 0 };
-            Some(Key::tag(tuple, Key::MANY | named | atomic))
+            Ok(Key::tag(tuple, Key::MANY | named | atomic))
         }
     }
 }
@@ -275,7 +272,7 @@ impl Drop for Key {
 }
 
 impl Probe<Key> for Arguments<'_> {
-    type Error = ErrorSet;
+    type Error = PyErr;
 
     #[inline(always)]
     fn settle(&self, stored: &Key) -> Option<bool> {
@@ -292,9 +289,14 @@ impl Probe<Key> for Arguments<'_> {
         }
     }
 
-    fn compare(&self, stored: &Key) -> Result<bool, ErrorSet> {
+    fn compare(&self, stored: &Key) -> PyResult<bool> {
         let (values, _) = stored.parts();
-        compare_all(values.as_slice().iter().zip(self.values), self.likeness).ok_or(ErrorSet)
+        let pairs = values.as_slice().iter().zip(self.values);
+        compare_all(pairs, self.likeness).ok_or_else(|| {
+            // Taken at once: the way back runs code that must not meet an error that is set.
+            // SAFETY: reached only from entries and methods.
+            PyErr::fetch(unsafe { Python::assume_attached() })
+        })
     }
 
     #[inline]

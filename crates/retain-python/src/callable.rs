@@ -250,25 +250,32 @@ pub(crate) unsafe fn run_method<T: Body>(
     // there are any keywords, a dict.
     unsafe {
         let py = Python::assume_attached();
-        let result = catch_unwind(AssertUnwindSafe(|| {
+        let result = guarded(|| {
             let args = Bound::from_borrowed_ptr(py, args).cast_into_unchecked::<PyTuple>();
             let kwargs = Bound::from_borrowed_ptr_or_opt(py, kwargs);
             let kwargs = kwargs.map(|kwargs| kwargs.cast_into_unchecked::<PyDict>());
             let owner = Bound::from_borrowed_ptr(py, this);
             body(&owner, Instance::<T>::body(this), &args, kwargs.as_ref())
-        }));
-        match result.unwrap_or_else(|panic| Err(panic_error(&*panic))) {
-            Ok(object) => object.into_ptr(),
-            Err(error) => {
-                error.restore(py);
-                ptr::null_mut()
-            }
+        });
+        result.map_or(ptr::null_mut(), Obj::into_ptr)
+    }
+}
+
+/// Runs what may raise; an error or a panic becomes the exception that is set. Called by attached threads only.
+pub(crate) fn guarded<R>(body: impl FnOnce() -> PyResult<R>) -> Option<R> {
+    let result = catch_unwind(AssertUnwindSafe(body));
+    match result.unwrap_or_else(|panic| Err(panic_error(&*panic))) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            // SAFETY: says the caller.
+            error.restore(unsafe { Python::assume_attached() });
+            None
         }
     }
 }
 
 /// The exception for a panic.
-pub(crate) fn panic_error(panic: &(dyn Any + Send)) -> PyErr {
+fn panic_error(panic: &(dyn Any + Send)) -> PyErr {
     let message = panic
         .downcast_ref::<String>()
         .cloned()

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::ffi::{CStr, c_int};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,8 +11,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 use retain_memory::{Bounds, Departures, Lookup, Lru, Policy, Shard, State, Table, Unbounded};
 
-use crate::arguments::{Arguments, ErrorSet, Key};
-use crate::callable::{Body, Call, Entry, Instance, method, no_arguments, panic_error};
+use crate::arguments::{Arguments, Key};
+use crate::callable::{Body, Call, Entry, Instance, guarded, method, no_arguments};
 use crate::compare::Likeness;
 use crate::lock::Guarded;
 use crate::object::{Obj, Plain, is_atomic};
@@ -260,8 +259,8 @@ unsafe fn answer_slowly<P: Policy>(
         };
         entries.get(lookup, &mut Departures::none())
     }) {
-        Some(Ok(Some(Plain(value)))) => value.into_ptr(),
-        Some(Ok(None)) => {
+        Some(Some(Plain(value))) => value.into_ptr(),
+        Some(None) => {
             // SAFETY: vectorcall's rules, passed on. Nothing that needs to be dropped is held across the call, during
             // which the interpreter may end this thread.
             let result = unsafe { call.run(this.function.as_ptr()) };
@@ -272,7 +271,7 @@ unsafe fn answer_slowly<P: Policy>(
             }
             result
         }
-        Some(Err(ErrorSet)) | None => ptr::null_mut(),
+        None => ptr::null_mut(),
     }
 }
 
@@ -284,7 +283,7 @@ fn store<P: Policy>(
     result: *mut ffi::PyObject,
 ) -> bool {
     let stored = guarded(|| {
-        let key = arguments.freeze().ok_or(ErrorSet)?;
+        let key = arguments.freeze()?;
         // SAFETY: the result is alive, and this thread attached.
         let value = Plain(unsafe { Obj::from_borrowed(result) });
         let lookup = Lookup {
@@ -297,17 +296,7 @@ fn store<P: Policy>(
         drop((present, departures));
         Ok(())
     });
-    matches!(stored, Some(Ok(())))
-}
-
-/// Runs what is all Rust; a panic becomes the exception that is set.
-fn guarded<R>(body: impl FnOnce() -> Result<R, ErrorSet>) -> Option<Result<R, ErrorSet>> {
-    catch_unwind(AssertUnwindSafe(body))
-        .map_err(|panic| {
-            // SAFETY: reached only from entries that the interpreter calls.
-            panic_error(&*panic).restore(unsafe { Python::assume_attached() });
-        })
-        .ok()
+    stored.is_some()
 }
 
 impl LruCache {

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use retain_memory::{Agent, Begin, Bounds, Departures, Held, Outcome};
 
-use crate::arguments::{Arguments, ErrorSet, Key};
+use crate::arguments::{Arguments, Key};
 use crate::compare::Likeness;
 use crate::keeper::{Answer, Keeper, Kept, Left, Rules, warn_not_kept};
 use crate::memoize::RulesArgument;
@@ -48,7 +48,7 @@ impl CacheBase {
                 .entries
                 .get(self.keeper.lookup(hash, arguments), &mut left);
             self.bid_farewell(py, left);
-            let found = found.map_err(|ErrorSet| PyErr::fetch(py))?;
+            let found = found?;
             Ok(found.map(value_of))
         })
     }
@@ -69,7 +69,7 @@ impl CacheBase {
                 .entries
                 .insert(lookup, Key::one(key.into()), held, &mut left);
             self.bid_farewell(py, left);
-            stored.map_err(|ErrorSet| PyErr::fetch(py))
+            stored
         })
     }
 
@@ -82,7 +82,7 @@ impl CacheBase {
                 .entries
                 .remove(self.keeper.lookup(hash, arguments), &mut left);
             self.bid_farewell(py, left);
-            let removed = removed.map_err(|ErrorSet| PyErr::fetch(py))?;
+            let removed = removed?;
             Ok(removed.map(|(_, held)| value_of(held)))
         })
     }
@@ -110,7 +110,7 @@ impl CacheBase {
                     .keeper
                     .entries
                     .begin(lookup, stored, agent, false, &mut left);
-                begun.map_err(|ErrorSet| PyErr::fetch(py))
+                begun
             })?;
             self.bid_farewell(py, left);
             match begun {
@@ -144,7 +144,7 @@ impl CacheBase {
                                 let lookup = self.keeper.lookup(hash, arguments);
                                 let kept =
                                     self.keeper.entries.finish(lookup, lead, held, &mut left);
-                                kept.map_err(|ErrorSet| PyErr::fetch(py))
+                                kept
                             });
                             self.bid_farewell(py, left);
                             finished?;
@@ -216,7 +216,7 @@ impl CacheBase {
                 .keeper
                 .entries
                 .peek(self.keeper.lookup(hash, arguments));
-            Ok(found.map_err(|ErrorSet| PyErr::fetch(key.py()))?.is_some())
+            Ok(found?.is_some())
         })
     }
 
@@ -264,7 +264,7 @@ impl CacheBase {
                 .keeper
                 .entries
                 .peek(self.keeper.lookup(hash, arguments));
-            let found = found.map_err(|ErrorSet| PyErr::fetch(py))?;
+            let found = found?;
             Ok(found
                 .map(|held| value_of(held).bind(py).clone())
                 .or(default))
@@ -322,7 +322,7 @@ impl CacheBase {
                 &mut left,
             );
             self.bid_farewell(py, left);
-            let present = present.map_err(|ErrorSet| PyErr::fetch(py))?;
+            let present = present?;
             Ok(Some(present.map_or(value, value_of).bind(py).clone()))
         })
     }

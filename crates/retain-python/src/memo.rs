@@ -2,7 +2,6 @@
 
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -13,9 +12,9 @@ use pyo3::types::{PyDict, PyTuple};
 use pyo3::{ffi, intern};
 use retain_memory::{Agent, Begin, Departures, Freshness, Held, Lead, Lookup, Outcome};
 
-use crate::arguments::{Arguments, ErrorSet, Key};
+use crate::arguments::{Arguments, Key};
 use crate::binder::{Binder, BoundArguments, ROOM};
-use crate::callable::{Body, Call, Instance, Unpacked, method, no_arguments, panic_error};
+use crate::callable::{Body, Call, Instance, Unpacked, guarded, method, no_arguments};
 use crate::compare::Likeness;
 use crate::keeper::{Answer, Keeper, Kept, Left, warn_not_kept};
 use crate::method::{Method, Place};
@@ -169,11 +168,11 @@ impl Memo {
         unsafe {
             let py = Python::assume_attached();
             if self.asynchronous {
-                return guarded(py, || self.answer_async(py, this, call))
+                return guarded(|| self.answer_async(py, this, call))
                     .map_or(ptr::null_mut(), Obj::into_ptr);
             }
             loop {
-                match guarded(py, || self.prepare(py, this, call)) {
+                match guarded(|| self.prepare(py, this, call)) {
                     None => return ptr::null_mut(),
                     Some(Step::Done(value)) => return value.into_ptr(),
                     Some(Step::Bare) => return call.run(self.function.as_ptr()),
@@ -181,17 +180,14 @@ impl Memo {
                         let pending = ManuallyDrop::new(pending);
                         let result = call.run(self.function.as_ptr());
                         let pending = ManuallyDrop::into_inner(pending);
-                        return guarded(py, || {
-                            self.complete(py, pending, owned_or_error(py, result))
-                        })
-                        .map_or(ptr::null_mut(), Obj::into_ptr);
+                        return guarded(|| self.complete(py, pending, owned_or_error(py, result)))
+                            .map_or(ptr::null_mut(), Obj::into_ptr);
                     }
                     Some(Step::Wait(waiter)) => {
                         let waiter = ManuallyDrop::new(waiter);
                         let woken = waiter.block();
                         let waiter = ManuallyDrop::into_inner(waiter);
-                        let landed =
-                            guarded(py, || self.landed(py, waiter, owned_or_error(py, woken)));
+                        let landed = guarded(|| self.landed(py, waiter, owned_or_error(py, woken)));
                         match landed {
                             None => return ptr::null_mut(),
                             Some(Some(value)) => return value.into_ptr(),
@@ -346,7 +342,7 @@ impl Memo {
     ) -> PyResult<Began> {
         let keeper = place.keeper(self);
         let mut left = Departures::none();
-        let key = arguments.freeze().ok_or_else(|| PyErr::fetch(py))?;
+        let key = arguments.freeze()?;
         let lookup = keeper.lookup(hash, arguments);
         if !self.single_flight {
             let epoch = keeper.entries.with(|state| state.epoch());
@@ -355,7 +351,7 @@ impl Memo {
             } else {
                 keeper.entries.get(lookup, &mut left)
             };
-            let found = found.map_err(|ErrorSet| PyErr::fetch(py))?;
+            let found = found?;
             self.bid_farewell(py, &place, left);
             return Ok(match found {
                 Some(held) => Began::Hit(held),
@@ -370,7 +366,7 @@ impl Memo {
             });
         }
         let begun = keeper.entries.begin(lookup, key, agent, anew, &mut left);
-        let begun = begun.map_err(|ErrorSet| PyErr::fetch(py))?;
+        let begun = begun?;
         self.bid_farewell(py, &place, left);
         let pending = |place: Place, lead: Lead<Key, Kept, Obj>| Pending {
             place,
@@ -395,9 +391,7 @@ impl Memo {
         hash: u64,
         arguments: &Arguments<'_>,
     ) -> PyResult<Pending> {
-        // SAFETY: reached from entries and methods only.
-        let py = unsafe { Python::assume_attached() };
-        let key = arguments.freeze().ok_or_else(|| PyErr::fetch(py))?;
+        let key = arguments.freeze()?;
         let epoch = place.keeper(self).entries.with(|state| state.epoch());
         Ok(Pending {
             place,
@@ -491,7 +485,7 @@ impl Memo {
                 .map(drop),
         };
         self.bid_farewell(py, &place, left);
-        kept.map_err(|ErrorSet| PyErr::fetch(py))
+        kept
     }
 
     /// Ends a computation of which nothing is kept.
@@ -716,18 +710,6 @@ impl std::fmt::Display for Quoted<'_> {
     }
 }
 
-/// Runs what may raise; an error or a panic becomes the exception that is set.
-fn guarded<R>(py: Python<'_>, body: impl FnOnce() -> PyResult<R>) -> Option<R> {
-    let result = catch_unwind(AssertUnwindSafe(body));
-    match result.unwrap_or_else(|panic| Err(panic_error(&*panic))) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            error.restore(py);
-            None
-        }
-    }
-}
-
 /// A call's arguments as a tuple and a dict.
 fn packed(py: Python<'_>, call: Call) -> PyResult<(Bound<'_, PyTuple>, Bound<'_, PyDict>)> {
     // SAFETY: the call's arguments are alive; names are a tuple, where there are any.
@@ -794,7 +776,7 @@ impl Body for Memo {
                             .entries
                             .remove(keeper.lookup(hash, arguments), &mut left);
                         this.bid_farewell(py, &place, left);
-                        let removed = removed.map_err(|ErrorSet| PyErr::fetch(py))?;
+                        let removed = removed?;
                         Ok(removed.is_some().into_pyobject(py)?.to_owned().into())
                     }
                 )
@@ -811,7 +793,7 @@ impl Body for Memo {
                         let py = owner.py();
                         let keeper = place.keeper(this);
                         let found = keeper.entries.peek(keeper.lookup(hash, arguments));
-                        match found.map_err(|ErrorSet| PyErr::fetch(py))? {
+                        match found? {
                             Some(held) => this.present(py, held),
                             None => Err(PyKeyError::new_err(format!(
                                 "{} has no result for these arguments",
@@ -836,7 +818,7 @@ impl Body for Memo {
                     this.at(owner, &rest, kwargs, |place, hash, arguments| {
                         let keeper = place.keeper(this);
                         let held = keeper.rules.hold(py, &Obj::from(value), 0.0, None)?;
-                        let key = arguments.freeze().ok_or_else(|| PyErr::fetch(py))?;
+                        let key = arguments.freeze()?;
                         let mut left = Departures::none();
                         let stored = keeper.entries.insert(
                             keeper.lookup(hash, arguments),
@@ -845,7 +827,7 @@ impl Body for Memo {
                             &mut left,
                         );
                         this.bid_farewell(py, &place, left);
-                        stored.map_err(|ErrorSet| PyErr::fetch(py))?;
+                        stored?;
                         Ok(none(py))
                     })
                 }
@@ -968,7 +950,7 @@ impl Body for Memo {
         unsafe extern "C" fn iterate(this: *mut ffi::PyObject) -> *mut ffi::PyObject {
             // SAFETY: called by the interpreter on an instance.
             let py = unsafe { Python::assume_attached() };
-            let iterator = guarded(py, || {
+            let iterator = guarded(|| {
                 // SAFETY: `this` is alive.
                 let owner = unsafe { Bound::from_borrowed_ptr(py, this) };
                 let helpers = unsafe { Instance::<Memo>::body(this) }.helpers.bind(py);
@@ -987,7 +969,7 @@ impl Body for Memo {
     fn bind(&self, this: *mut ffi::PyObject, instance: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: called by the interpreter with live objects.
         let py = unsafe { Python::assume_attached() };
-        let bound = guarded(py, || {
+        let bound = guarded(|| {
             // SAFETY: as above.
             let (owner, instance) = unsafe {
                 (

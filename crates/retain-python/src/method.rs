@@ -111,11 +111,7 @@ impl Method {
     }
 
     /// Keeps the results in the instance's own dict; whether that could be done.
-    fn keep_inside(
-        &self,
-        instance: &Bound<'_, PyAny>,
-        cache: &Py<MethodCache>,
-    ) -> PyResult<bool> {
+    fn keep_inside(&self, instance: &Bound<'_, PyAny>, cache: &Py<MethodCache>) -> PyResult<bool> {
         let py = instance.py();
         if let Some(other) = self.inside(instance)? {
             // Of another class of the same name, further up or down the line.
