@@ -51,7 +51,7 @@ pub use policy::{
     AnyPolicy, Eviction, Fifo, Lfu, List, Lru, Node, Nodes, Policy, S3Fifo, Sieve, Slot, Unbounded,
 };
 pub use probe::{Exact, Probe};
-pub use shard::{Begin, Lookup, Shard};
+pub use shard::{Begin, Lookup, Quick, Shard};
 pub use state::State;
 pub use stats::Stats;
 pub use sync::Lock;

@@ -30,6 +30,16 @@ impl<Q: ?Sized> Clone for Lookup<'_, Q> {
 
 impl<Q: ?Sized> Copy for Lookup<'_, Q> {}
 
+/// What [`Shard::get_quickly`] tells.
+pub enum Quick<R> {
+    /// There is a value.
+    Hit(R),
+    /// There is none, and there have been so many [`arrivals`](Table::arrivals).
+    Miss(u64),
+    /// A comparison is needed, or an entry is over: nothing was counted, [`Shard::get`] tells.
+    Unsure,
+}
+
 /// How a computation that may be shared begins.
 pub enum Begin<K, V, E> {
     /// There is a value.
@@ -87,6 +97,59 @@ where
             Some(value) => Ok(Some(value)),
             None => self.get_slowly(lookup, departures),
         }
+    }
+
+    /// As [`get`](Self::get), for callers who store what they find missing by
+    /// [`insert_since`](Self::insert_since): told at a glance, or not at all.
+    #[inline(always)]
+    pub fn get_quickly<Q: Probe<K>, R>(
+        &self,
+        Lookup { hash, probe, now }: Lookup<'_, Q>,
+        read: impl FnOnce(&V) -> R,
+    ) -> Quick<R> {
+        let mut state = self.lock.lock();
+        let mut unsure = state.has_flights();
+        let found = state.table.find(hash, |key| {
+            probe.settle(key).unwrap_or_else(|| {
+                unsure = true;
+                false
+            })
+        });
+        match found {
+            Some(slot) if state.served(slot, now) => {
+                let hit = state.table.hit(slot, now);
+                hit.map_or(Quick::Unsure, |value| Quick::Hit(read(value)))
+            }
+            None if !unsure => {
+                state.table.miss();
+                Quick::Miss(state.table.arrivals())
+            }
+            _ => Quick::Unsure,
+        }
+    }
+
+    /// Stores a value under a key that was missing when there had been so many `arrivals`, unless it is there by now.
+    ///
+    /// # Errors
+    /// What the probe raised; the value is not stored then.
+    #[inline]
+    pub fn insert_since<Q: Probe<K>>(
+        &self,
+        lookup: Lookup<'_, Q>,
+        key: K,
+        value: V,
+        arrivals: u64,
+        departures: &mut Departures<K, V>,
+    ) -> Result<(), Q::Error> {
+        let mut state = self.lock.lock();
+        if state.table.arrivals() == arrivals && !state.has_flights() {
+            let Lookup { hash, now, .. } = lookup;
+            state.table.insert(hash, key, value, now, departures);
+            return Ok(());
+        }
+        drop(state);
+        self.insert_absent(lookup, key, value, None, departures)
+            .map(drop)
     }
 
     /// The common case in one pass under one lock: a hit on an entry whose key settles at a glance and which is fresh

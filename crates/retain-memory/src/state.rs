@@ -51,6 +51,12 @@ impl<K, V: Stored, E, P: Policy> State<K, V, E, P> {
         }
     }
 
+    /// Whether any computation is in flight, or was given up without having been met since.
+    #[inline]
+    pub(crate) fn has_flights(&self) -> bool {
+        !self.flights.is_empty()
+    }
+
     /// A number that moves when an entry is removed by name or the table is cleared: what was computed before it
     /// moved may be out of date after.
     #[must_use]

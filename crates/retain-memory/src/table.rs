@@ -206,6 +206,7 @@ pub struct Table<K, V, P: Policy> {
     stats: Stats,
     expires: bool,
     hand: Slot,
+    arrivals: u64,
 }
 
 impl<K, V: Stored, P: Policy> Table<K, V, P> {
@@ -220,6 +221,7 @@ impl<K, V: Stored, P: Policy> Table<K, V, P> {
             stats: Stats::default(),
             expires,
             hand: 0,
+            arrivals: 0,
         }
     }
 
@@ -262,6 +264,12 @@ impl<K, V: Stored, P: Policy> Table<K, V, P> {
     #[must_use]
     pub fn policy(&self) -> &P {
         &self.policy
+    }
+
+    /// How many entries ever arrived: while this stays the same, a key that was not there is not there.
+    #[must_use]
+    pub fn arrivals(&self) -> u64 {
+        self.arrivals
     }
 
     /// The counts.
@@ -351,6 +359,7 @@ impl<K, V: Stored, P: Policy> Table<K, V, P> {
             departures.push(key, value, Cause::Evicted);
             return;
         }
+        self.arrivals += 1;
         let hash = Folded::of(hash);
         let entry = Entry {
             hash,
@@ -359,19 +368,23 @@ impl<K, V: Stored, P: Policy> Table<K, V, P> {
             node: P::Node::default(),
         };
         match self.entries.insert(entry) {
-            Ok(slot) => {
-                let entries = &self.entries;
-                self.index.insert_unique(hash.spread(), slot, |&slot| {
-                    entries.get(slot).map_or(0, |entry| entry.hash.spread())
-                });
-                self.weight += u128::from(weight);
-                self.policy.insert(&mut self.entries, slot);
-            }
+            Ok(slot) => self.link(slot, hash, weight),
             Err(entry) => {
                 self.stats.evictions += 1;
                 departures.push(entry.key, entry.value, Cause::Evicted);
             }
         }
+    }
+
+    /// Makes the entry at `slot` known to the index and the policy.
+    #[inline]
+    fn link(&mut self, slot: Slot, hash: Folded, weight: u64) {
+        let entries = &self.entries;
+        self.index.insert_unique(hash.spread(), slot, |&slot| {
+            entries.get(slot).map_or(0, |entry| entry.hash.spread())
+        });
+        self.weight += u128::from(weight);
+        self.policy.insert(&mut self.entries, slot);
     }
 
     /// Puts `value` in the place of the one at `slot`, which counts as use.

@@ -131,39 +131,45 @@ impl Policy for S3Fifo {
     }
 }
 
-/// Hashes per bucket.
-const WAYS: usize = 4;
+/// Ghosts per bucket.
+const WAYS: usize = 16;
 
-/// The hashes of those who left the small queue lately: about as many as the cache has entries.
+/// The hashes of those who left the small queue lately: as many as the cache has entries.
 ///
-/// Buckets of four 32-bit fingerprints, newest first, in one allocation: remembering and recalling each touch one
-/// cache line, where an exact queue with its index would touch four. A fingerprint in common (one in 2^30) costs one
-/// entry its time in the small queue.
+/// Buckets of sixteen 16-bit fingerprints, oldest last, in one allocation: remembering and recalling each touch one
+/// cache line, where an exact queue with its index would touch four, and a ghost takes two bytes. So many share a
+/// bucket that each stays about as long as it would in a queue. A fingerprint in common (one recall in four thousand)
+/// spares an entry its time in the small queue, no more.
 #[derive(Debug, Default)]
 struct Ghosts {
-    buckets: Vec<[u32; WAYS]>,
+    buckets: Vec<[u16; WAYS]>,
 }
 
 impl Ghosts {
-    fn place(&self, hash: u64) -> (usize, u32) {
+    fn place(&self, hash: u64) -> (usize, u16) {
         #[allow(
             clippy::cast_possible_truncation,
-            reason = "the low and the high half of a hash"
+            reason = "the bucket is below the number of buckets, the fingerprint is the low bits"
         )]
         let (bucket, fingerprint) = (
-            hash as usize & (self.buckets.len() - 1),
-            (hash >> 32) as u32,
+            // The high half of the hash, scaled to the number of buckets.
+            ((hash >> 32) * self.buckets.len() as u64 >> 32) as usize,
+            hash as u16,
         );
         // 0 marks an empty place.
-        (bucket, fingerprint | 1)
+        (bucket, fingerprint.max(1))
     }
 
-    /// Makes room for the ghosts of `entries` entries. They are few while the cache fills, and grow with it.
+    /// Makes room for the ghosts of `entries` entries.
     fn fit(&mut self, entries: usize) {
-        let wanted = (entries / WAYS).max(1).next_power_of_two();
-        if self.buckets.len() < wanted {
+        let wanted = entries.div_ceil(WAYS);
+        let there = self.buckets.len();
+        if there < wanted {
+            // Growing forgets the ghosts: it happens once where the entries are bounded, and seldom where only
+            // their weight is and they become lighter.
             self.buckets.clear();
-            self.buckets.resize(wanted, [0; WAYS]);
+            self.buckets
+                .resize(wanted.max(there + there / 4), [0; WAYS]);
         }
     }
 
