@@ -1,0 +1,175 @@
+"""Run the test suite on every other Python that retain supports and this machine has.
+
+Looks for python3.N on PATH and among pyenv's versions, once for each minor version, leaving out
+that of the Python that runs this script. Each gets a wheel built for it and an environment of its
+own in ``.venvs``.
+
+Usage: .venv/bin/python tools/other_pythons.py [pytest arguments]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENTS = ROOT / ".venvs"
+TARGET = ROOT / "target"
+OLDEST = (3, 11)
+OLDEST_FREE_THREADED = (3, 14)
+NAME = re.compile(r"python3\.\d+t?")
+PROBE = """
+import json, sys, sysconfig
+try:
+    import ensurepip, venv
+    pip = True
+except ImportError:
+    pip = False
+print(json.dumps({
+    "implementation": sys.implementation.name,
+    "version": sys.version_info[:2],
+    "final": sys.version_info.releaselevel == "final",
+    "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    "pip": pip,
+}))
+"""
+
+
+class Interpreter(NamedTuple):
+    """A Python that answered, and what it said of itself."""
+
+    path: Path
+    tag: str
+    refusal: str | None
+
+
+def say(text: str) -> None:
+    """Print a line at once, before the output of the commands that follow it."""
+    print(f"==> {text}", flush=True)
+
+
+def ask(path: Path) -> Interpreter | None:
+    """Start the interpreter and ask who it is; None where it does not run (a pyenv shim, say)."""
+    try:
+        answer = subprocess.run(
+            [path, "-I", "-c", PROBE], check=True, capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    facts = json.loads(answer.stdout)
+    version = tuple(facts["version"])
+    if facts["implementation"] != "cpython" or version < OLDEST:
+        return None
+    tag = f"{version[0]}.{version[1]}{'t' if facts['free_threaded'] else ''}"
+    if not facts["final"]:
+        return Interpreter(path, tag, "a pre-release")
+    if facts["free_threaded"] and version < OLDEST_FREE_THREADED:
+        return Interpreter(path, tag, "PyO3 supports free-threaded builds from 3.14 on")
+    if not facts["pip"]:
+        return Interpreter(path, tag, "it lacks venv or ensurepip")
+    return Interpreter(path, tag, None)
+
+
+def candidates() -> list[Path]:
+    """List the files on this machine that are named like a Python 3."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    on_path = [Path(entry) for entry in os.environ.get("PATH", "").split(os.pathsep) if entry]
+    folders = [*on_path, *sorted(pyenv.glob("versions/*/bin"), reverse=True)]
+    return [
+        file
+        for folder in folders
+        if folder.is_dir()
+        for file in sorted(folder.iterdir())
+        if NAME.fullmatch(file.name)
+    ]
+
+
+def other_pythons() -> list[Interpreter]:
+    """Find one usable interpreter for each version other than the running one."""
+    own = ask(Path(sys.executable))
+    found: dict[str, Interpreter] = {}
+    for path in candidates():
+        interpreter = ask(path)
+        if interpreter is None or (own is not None and interpreter.tag == own.tag):
+            continue
+        known = found.get(interpreter.tag)
+        if known is None or (known.refusal and not interpreter.refusal):
+            found[interpreter.tag] = interpreter
+    return sorted(found.values(), key=lambda one: [int(n) for n in re.findall(r"\d+", one.tag)])
+
+
+def run(*command: str | Path) -> None:
+    """Run a command in the project's folder; raises CalledProcessError where it fails."""
+    subprocess.run(command, check=True, cwd=ROOT)
+
+
+def environment(interpreter: Interpreter) -> Path:
+    """Make the interpreter's virtual environment, unless a working one stands; give its Python."""
+    folder = ENVIRONMENTS / interpreter.tag
+    python = folder / "bin" / "python"
+    present = ask(python)
+    if present is None or present.tag != interpreter.tag:
+        run(interpreter.path, "-m", "venv", "--clear", folder)
+    return python
+
+
+def install(interpreter: Interpreter, python: Path) -> None:
+    """Build a release wheel for the interpreter and install it with what the tests import."""
+    wheels = TARGET / "wheels" / interpreter.tag
+    shutil.rmtree(wheels, ignore_errors=True)
+    # A target folder for each version: in a shared one, each Python would rebuild the last one's.
+    build = TARGET / f"python{interpreter.tag}"
+    options = ["--release", "--quiet", "--auditwheel", "skip", *cargo_flags()]
+    places = [f"--interpreter={python}", f"--target-dir={build}", f"--out={wheels}"]
+    run(Path(sys.executable).with_name("maturin"), "build", *options, *places)
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run(*pip, "-r", "requirements-test.txt")
+    run(*pip, "--force-reinstall", *wheels.glob("*.whl"))
+
+
+def cargo_flags() -> list[str]:
+    """Give the flags that the Makefile hands to every cargo command."""
+    return shlex.split(os.environ.get("CARGO_FLAGS", ""))
+
+
+def main(pytest_arguments: list[str]) -> int:
+    """Test on each of them; a failure on one does not keep the others from their turn."""
+    usable = []
+    for interpreter in other_pythons():
+        if interpreter.refusal:
+            say(f"Python {interpreter.tag} ({interpreter.path}) is left out: {interpreter.refusal}")
+        else:
+            usable.append(interpreter)
+    if not usable:
+        own = f"{sys.version_info.major}.{sys.version_info.minor}"
+        say(f"no other Python >= 3.11 on this machine: tested on {own} only")
+        return 0
+    results = []
+    failed = False
+    for interpreter in usable:
+        start = time.monotonic()
+        say(f"Python {interpreter.tag} ({interpreter.path}): wheel, environment, tests")
+        try:
+            python = environment(interpreter)
+            install(interpreter, python)
+            run(python, "-m", "pytest", *pytest_arguments)
+            verdict = "passed"
+        except subprocess.CalledProcessError as error:
+            verdict = f"FAILED at `{shlex.join(str(part) for part in error.cmd)}`"
+            failed = True
+        results.append(f"Python {interpreter.tag}: {verdict} ({time.monotonic() - start:.0f} s)")
+    for result in results:
+        say(result)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
