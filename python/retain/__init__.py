@@ -11,3 +11,13 @@ from retain._memoize import memoize
 
 __all__ = ["Cache", "cache", "cached_property", "lru_cache", "memoize"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name):
+    if name == "cacheutils":
+        # A module that most programs do not need is imported by those that do.
+        from importlib import import_module
+
+        return import_module("retain.cacheutils")
+    msg = f"module 'retain' has no attribute {name!r}"
+    raise AttributeError(msg)

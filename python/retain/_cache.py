@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import ItemsView, KeysView, MutableMapping, ValuesView
-from typing import TYPE_CHECKING, Any
 
 from retain._retain import CacheBase
 from retain._rules import UNSET, count, rules
 
+TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
 CacheStats = namedtuple(  # noqa: PYI024 - typed in the stubs; typing is not imported at start-up
     "CacheStats",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import _CacheInfo, update_wrapper
-from typing import Any
 
 from retain._retain import CacheBase, lru_cache_wrapper
+
+TYPE_CHECKING = False  # typing is not imported at start-up
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def lru_cache(maxsize: Any = 128, typed: bool = False) -> Any:
@@ -123,7 +126,7 @@ class cached_property:  # noqa: N801 - functools' name
         self.__doc__ = func.__doc__
         if hasattr(func, "__module__"):
             self.__module__ = func.__module__
-        self._flights: CacheBase | None = None
+        self._flights = CacheBase(_ONLY_FLIGHTS)
 
     def __set_name__(self, owner: type, name: str) -> None:
         if self.attrname is None:
@@ -150,8 +153,6 @@ class cached_property:  # noqa: N801 - functools' name
                 f"instance to cache {name!r} property."
             )
             raise TypeError(msg) from None
-        if self._flights is None:
-            self._flights = CacheBase(_ONLY_FLIGHTS)
 
         def compute(_: int) -> Any:
             if name in cache:

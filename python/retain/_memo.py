@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections import namedtuple
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterator
 
     from retain._retain import FlightView, Memoized, MethodCache, Ticket
+    from typing import Any
 
 MemoInfo = namedtuple(  # noqa: PYI024 - typed in the stubs; typing is not imported at start-up
     "MemoInfo",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any
 
 from retain._memo import HELPERS
 from retain._retain import memoize_wrapper
 from retain._rules import UNSET, function as checked_function, rules, seconds
 
+TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any
 
 
 def memoize(

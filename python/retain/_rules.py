@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
-from typing import Any
+
+TYPE_CHECKING = False  # typing is not imported at start-up
+if TYPE_CHECKING:
+    from typing import Any
 
 POLICIES = ("s3fifo", "lru", "sieve", "lfu", "fifo", "unbounded")
 
@@ -23,7 +25,7 @@ UNSET: Any = _Unset()
 
 def seconds(name: str, value: object, *, zero: bool = False) -> float:
     """Return `value` as seconds: a number above 0, or from 0 on where `zero` is allowed."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
         if hasattr(value, "total_seconds"):
             return seconds(name, value.total_seconds(), zero=zero)
         msg = f"{name} is {value!r}, but it is a number of seconds or a timedelta"
@@ -31,7 +33,7 @@ def seconds(name: str, value: object, *, zero: bool = False) -> float:
     try:
         number = float(value)
     except OverflowError:
-        number = math.copysign(math.inf, value)
+        number = math.inf if value > 0 else -math.inf
     if math.isnan(number) or number < 0 or (number == 0 and not zero):
         least = "0 seconds or more" if zero else "more than 0 seconds; leave it out for no limit"
         msg = f"{name} is {value!r}, but it must be {least}"

@@ -6,7 +6,10 @@ import sys
 from collections import deque
 from itertools import chain
 from types import BuiltinFunctionType, FunctionType, ModuleType
-from typing import Any
+
+TYPE_CHECKING = False  # typing is not imported at start-up
+if TYPE_CHECKING:
+    from typing import Any
 
 # Shared by the whole program: no value keeps them alive by itself.
 _SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType)

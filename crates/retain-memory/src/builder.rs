@@ -14,6 +14,15 @@ use crate::table::{Bounds, Cause, Table};
 const MIN_SHARD: usize = 1 << 10;
 
 /// Settings of a [`Cache`] to be; see [`Cache::builder`].
+///
+/// ```
+/// use retain_memory::{BuildError, Cache};
+///
+/// let cache: Cache<u64, u64> = Cache::builder().max_entries(2).shards(1).build()?;
+/// (0..5).for_each(|key| cache.insert(key, key));
+/// assert_eq!(cache.len(), 2);
+/// # Ok::<(), BuildError>(())
+/// ```
 pub struct Builder<K, V> {
     eviction: Option<Eviction>,
     bounds: Bounds,
@@ -91,8 +100,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Builder<K, V> {
     }
 
     /// Divides the cache into this many shards, rounded up to a power of two. Each has its share of the bounds, so
-    /// only a cache of one shard follows its policy to the letter. By default small caches have one, large ones a few
-    /// per core.
+    /// only a cache of one shard follows its policy to the letter, and no entry can weigh more than one shard's share.
+    /// There are never more shards than entries. By default small caches have one, large ones a few per core.
     #[must_use]
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
@@ -107,7 +116,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Builder<K, V> {
         self.build_with_hasher(hashbrown::DefaultHashBuilder::default())
     }
 
-    /// The cache, with a hasher of one's own.
+    /// The cache, with a hasher of one's own. The hashes tell shards and entries apart by all their bits: one that leaves
+    /// some of them always alike makes the cache slow, though never wrong.
     ///
     /// # Errors
     /// [`BuildError`] if the settings contradict one another.
@@ -140,7 +150,9 @@ impl<K: Hash + Eq + Clone, V: Clone> Builder<K, V> {
             .shards
             .unwrap_or_else(|| default_shards(self.bounds))
             .max(1)
-            .next_power_of_two();
+            .next_power_of_two()
+            // A shard without room would keep nothing.
+            .min(1 << self.bounds.max_entries.max(1).ilog2());
         let expires = time_to_live.is_some() || time_to_idle.is_some();
         let parts = (0..shards).map(|nth| {
             let bounds = share(self.bounds, nth, shards);

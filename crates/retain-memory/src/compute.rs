@@ -88,17 +88,15 @@ where
                     let duty = self.duty(hash, &key, lead);
                     return duty.end(agent.act(compute).map_err(Arc::new));
                 }
-                Begin::Join(flight) => match flight.wait() {
-                    Some(outcome) => {
-                        if let Some(result) = self.landed(hash, outcome) {
-                            return result;
-                        }
-                    }
-                    None => {
+                Begin::Join(flight) => {
+                    let Some(outcome) = flight.wait() else {
                         self.shard(hash).joined(false);
                         return agent.act(compute).map_err(Arc::new);
+                    };
+                    if let Some(result) = self.landed(hash, outcome) {
+                        return result;
                     }
-                },
+                }
             }
         }
     }
@@ -143,17 +141,15 @@ where
                     let duty = self.duty(hash, &key, lead);
                     return duty.end(computed.await.map_err(Arc::new));
                 }
-                Begin::Join(flight) => match flight.wait_async(agent).await {
-                    Some(outcome) => {
-                        if let Some(result) = self.landed(hash, outcome) {
-                            return result;
-                        }
-                    }
-                    None => {
+                Begin::Join(flight) => {
+                    let Some(outcome) = flight.wait_async(agent).await else {
                         self.shard(hash).joined(false);
                         return computed.await.map_err(Arc::new);
+                    };
+                    if let Some(result) = self.landed(hash, outcome) {
+                        return result;
                     }
-                },
+                }
             }
         }
     }

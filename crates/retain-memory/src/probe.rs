@@ -8,6 +8,35 @@ use std::convert::Infallible;
 /// Most comparisons settle at a glance: the same object, two integers, two strings. Those are made under the lock.
 /// The others may run code that fails, blocks, or comes back to the same cache: those are made on a clone of the
 /// stored key while no lock is held, and the answer is used only if the stored key is still there.
+///
+/// ```
+/// use std::sync::Arc;
+/// use retain_memory::Probe;
+///
+/// /// Paths are the same if they lead to the same file, which only the system can tell.
+/// struct SameFile(Arc<str>);
+///
+/// impl Probe<Arc<str>> for SameFile {
+///     type Error = std::io::Error;
+///
+///     fn settle(&self, stored: &Arc<str>) -> Option<bool> {
+///         (self.0 == *stored).then_some(true)
+///     }
+///
+///     fn compare(&self, stored: &Arc<str>) -> Result<bool, Self::Error> {
+///         Ok(std::fs::canonicalize(&*self.0)? == std::fs::canonicalize(&**stored)?)
+///     }
+///
+///     fn same(a: &Arc<str>, b: &Arc<str>) -> bool {
+///         Arc::ptr_eq(a, b)
+///     }
+/// }
+///
+/// let wanted = SameFile("./".into());
+/// assert_eq!(wanted.settle(&".".into()), None);
+/// assert!(wanted.compare(&".".into())?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Probe<K> {
     /// Why a comparison can fail.
     type Error;

@@ -52,7 +52,26 @@ pub enum Begin<K, V, E> {
     Join(Arc<Flight<V, E>>),
 }
 
-/// A table behind a lock.
+/// A table behind a lock, with single flight.
+///
+/// ```
+/// use retain_memory::{
+///     Agent, Begin, Bounds, Departures, Eviction, Exact, Held, Lookup, Shard, Table,
+/// };
+///
+/// let shard: Shard<u64, Held<u64>, ()> =
+///     Shard::new(Table::new(Eviction::Lru.into(), Bounds::entries(100), false));
+/// let lookup = Lookup { hash: 7, probe: &Exact(&12), now: 0 };
+/// let mut departures = Departures::none();
+///
+/// let Ok(begin) = shard.begin(lookup, 12, Agent::thread(), false, &mut departures);
+/// if let Begin::Lead(lead) = begin {
+///     let value = 12 * 12;
+///     let Ok(()) = shard.finish(lookup, lead, Held::new(value), &mut departures);
+/// }
+/// let Ok(held) = shard.get(lookup, &mut departures);
+/// assert_eq!(held.map(|held| held.value), Some(144));
+/// ```
 pub struct Shard<K, V, E, P: Policy = AnyPolicy, L = Mutex<State<K, V, E, P>>> {
     lock: L,
     holds: PhantomData<State<K, V, E, P>>,
@@ -108,23 +127,16 @@ where
         read: impl FnOnce(&V) -> R,
     ) -> Quick<R> {
         let mut state = self.lock.lock();
-        let mut unsure = state.has_flights();
-        let found = state.table.find(hash, |key| {
-            probe.settle(key).unwrap_or_else(|| {
-                unsure = true;
-                false
-            })
-        });
-        match found {
+        match state
+            .table
+            .find(hash, |key| probe.settle(key) == Some(true))
+        {
             Some(slot) if state.served(slot, now) => {
                 let hit = state.table.hit(slot, now);
                 hit.map_or(Quick::Unsure, |value| Quick::Hit(read(value)))
             }
-            None if !unsure => {
-                state.table.miss();
-                Quick::Miss(state.table.arrivals())
-            }
-            _ => Quick::Unsure,
+            Some(_) => Quick::Unsure,
+            None => miss_quickly(&mut state, hash, probe),
         }
     }
 
@@ -269,10 +281,10 @@ where
         let mut arriving = Some((key, value));
         let mut struck = None;
         self.resolve(lookup, |state, found| {
-            if let Found::Entry(slot) = found {
-                if state.served(slot, now) {
-                    return state.table.value(slot).cloned();
-                }
+            if let Found::Entry(slot) = found
+                && state.served(slot, now)
+            {
+                return state.table.value(slot).cloned();
             }
             let current = epoch.is_none_or(|epoch| epoch == state.epoch());
             if current {
@@ -340,27 +352,26 @@ where
                 Found::Flight(_) | Found::Nowhere => None,
             };
             let freshness = slot.map_or(Freshness::Expired, |slot| state.freshness(slot, now));
-            if let (Some(slot), Freshness::Fresh, false) = (slot, freshness, anew) {
-                if let Some(value) = state.table.hit(slot, now) {
-                    return Begin::Hit(value.clone());
-                }
+            if let (Some(slot), Freshness::Fresh, false) = (slot, freshness, anew)
+                && let Some(value) = state.table.hit(slot, now)
+            {
+                return Begin::Hit(value.clone());
             }
             let mut flying = state.flight_of::<Q>(hash, &found);
             if let Some(landed) = flying.take_if(|flight| flight.has_landed()) {
                 leftover.extend(state.strike(hash, &landed));
             }
             let renews = freshness == Freshness::Stale && !anew;
-            let flight = match flying {
-                Some(flight) => Err(flight),
-                None => {
-                    if !anew && !renews {
-                        state.table.miss();
-                    }
-                    // A renewal flies with the entry's own key: the one is known from the other by it.
-                    let own = slot.and_then(|slot| state.table.key(slot).cloned());
-                    let key = own.unwrap_or_else(|| key.clone());
-                    Ok(state.take_off(hash, key, agent, &mut leftover))
+            let flight = if let Some(flight) = flying {
+                Err(flight)
+            } else {
+                if !anew && !renews {
+                    state.table.miss();
                 }
+                // A renewal flies with the entry's own key: the one is known from the other by it.
+                let own = slot.and_then(|slot| state.table.key(slot).cloned());
+                let key = own.unwrap_or_else(|| key.clone());
+                Ok(state.take_off(hash, key, agent, &mut leftover))
             };
             let mut stale = None;
             if let Some(slot) = slot {
@@ -482,6 +493,21 @@ where
             }
         }
     }
+}
+
+/// The rest of [`Shard::get_quickly`], when nothing settled: it must not slow a hit down.
+#[inline(never)]
+fn miss_quickly<K, V: Stored, E, P: Policy, Q: Probe<K>, R>(
+    state: &mut State<K, V, E, P>,
+    hash: u64,
+    probe: &Q,
+) -> Quick<R> {
+    let undecided = |key: &K| probe.settle(key).is_none();
+    if state.has_flights() || state.table.find(hash, undecided).is_some() {
+        return Quick::Unsure;
+    }
+    state.table.miss();
+    Quick::Miss(state.table.arrivals())
 }
 
 impl<K, V, E, P: Policy, L> std::fmt::Debug for Shard<K, V, E, P, L> {

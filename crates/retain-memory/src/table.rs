@@ -196,6 +196,25 @@ const LINKED: &str = "policies link only slots that hold an entry";
 const SWEEP: u32 = 2;
 
 /// An index of stored hashes over a slab of entries.
+///
+/// It is told each key's hash, and asks about keys through closures, so that keys need neither `Hash` nor `Eq`.
+///
+/// ```
+/// use retain_memory::{Bounds, Departures, Held, Lru, Table};
+///
+/// // The hash is up to the caller; here all keys have the same.
+/// let hash = 7;
+/// let mut table = Table::new(Lru::default(), Bounds::entries(2), false);
+/// let mut departures = Departures::none();
+/// for (key, value) in [("a", 1), ("b", 2), ("c", 3)] {
+///     table.insert(hash, key, Held::new(value), 0, &mut departures);
+/// }
+///
+/// let slot = table.find(hash, |key| *key == "c").expect("it was inserted last");
+/// assert_eq!(table.hit(slot, 0).map(|held| held.value), Some(3));
+/// let lost: Vec<_> = departures.lost().map(|(key, held, _)| (key, held.value)).collect();
+/// assert_eq!(lost, [("a", 1)]);
+/// ```
 pub struct Table<K, V, P: Policy> {
     index: HashTable<Slot>,
     entries: Slab<Entry<K, V, P::Node>>,

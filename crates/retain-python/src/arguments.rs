@@ -181,6 +181,11 @@ impl Key {
         self.0.as_ptr().map_addr(|address| address & !Self::ATOMIC) == object
     }
 
+    #[inline]
+    pub(crate) fn is_atomic(&self) -> bool {
+        self.has(Self::ATOMIC)
+    }
+
     /// What tells the shapes apart.
     #[inline]
     fn shape(&self) -> usize {
@@ -222,7 +227,7 @@ impl Key {
     /// Shows the collector the objects that the key keeps alive.
     #[inline]
     pub(crate) fn traverse(&self, visit: &mut (impl FnMut(Pointer) -> c_int + ?Sized)) -> c_int {
-        if self.has(Self::ATOMIC) {
+        if self.is_atomic() {
             return 0;
         }
         if !self.has(Self::MANY) {

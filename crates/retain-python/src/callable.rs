@@ -17,6 +17,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::arguments::Arguments;
 use crate::compare::Likeness;
+use crate::ending::endable;
 use crate::object::{Obj, owned_or_error};
 
 /// What vectorcall is, except that a thread which the interpreter ends at shutdown may unwind through it.
@@ -401,19 +402,22 @@ impl Call {
     /// `function` is a live object.
     #[inline]
     pub(crate) unsafe fn run(self, function: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        type Vectorcall = unsafe extern "C" fn(
-            *mut ffi::PyObject,
-            *const *mut ffi::PyObject,
-            usize,
-            *mut ffi::PyObject,
-        ) -> *mut ffi::PyObject;
-        // SAFETY: the same function, declared so that the thread's end at interpreter shutdown may unwind through the
-        // call.
-        let vectorcall: Entry =
-            unsafe { std::mem::transmute(ffi::PyObject_Vectorcall as Vectorcall) };
         // SAFETY: vectorcall's promise, passed on.
-        unsafe { vectorcall(function, self.args, self.nargsf, self.names) }
+        endable(|| unsafe {
+            ffi::PyObject_Vectorcall(function, self.args, self.nargsf, self.names)
+        })
     }
+}
+
+/// Calls `function` with arguments by position.
+pub(crate) fn call<'py, const N: usize>(
+    function: &Bound<'py, PyAny>,
+    args: [&Bound<'py, PyAny>; N],
+) -> PyResult<Obj> {
+    let args = args.map(Bound::as_ptr);
+    // SAFETY: the arguments and the function are alive.
+    let result = unsafe { Call::new(args.as_ptr(), N, ptr::null_mut()).run(function.as_ptr()) };
+    owned_or_error(function.py(), result)
 }
 
 /// A tuple and a dict of arguments, as an array for vectorcall.

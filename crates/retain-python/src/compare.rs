@@ -4,6 +4,8 @@ use std::os::raw::c_int;
 
 use pyo3::ffi;
 
+use crate::ending::endable;
+
 type Pointer = *mut ffi::PyObject;
 
 /// How arguments are told apart.
@@ -116,13 +118,24 @@ pub(crate) fn hash(object: Pointer) -> Option<u64> {
             _ => {}
         }
     }
+    // SAFETY: the type is alive, and `object` a type that all others derive from.
+    let (own, inherited) = unsafe { ((*kind).tp_hash, ffi::PyBaseObject_Type.tp_hash) };
+    if own.map(|hash| hash as usize) == inherited.map(|hash| hash as usize) {
+        return Some(hash_of_address(object));
+    }
     hash_any(object)
+}
+
+/// What `object.__hash__` returns: the address, its lowest bits last since they are always the same.
+#[inline]
+fn hash_of_address(object: Pointer) -> u64 {
+    (object.addr() as u64).rotate_right(4)
 }
 
 #[inline(never)]
 fn hash_any(object: Pointer) -> Option<u64> {
     // SAFETY: the object is alive and this thread attached.
-    match unsafe { ffi::PyObject_Hash(object) } {
+    match endable(|| unsafe { ffi::PyObject_Hash(object) }) {
         -1 => None,
         hash => Some(hash.cast_unsigned() as u64),
     }
@@ -266,7 +279,9 @@ pub(crate) fn compare(stored: Pointer, given: Pointer, likeness: Likeness) -> Op
         return compare_all(stored.iter().zip(given), likeness);
     }
     // SAFETY: both objects are alive and this thread attached.
-    from_int(unsafe { ffi::PyObject_RichCompareBool(stored, given, ffi::Py_EQ) })
+    from_int(endable(|| unsafe {
+        ffi::PyObject_RichCompareBool(stored, given, ffi::Py_EQ)
+    }))
 }
 
 /// Whether all pairs are alike; `None` with the error set.

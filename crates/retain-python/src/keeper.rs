@@ -14,8 +14,9 @@ use retain_memory::{
 };
 
 use crate::arguments::{Arguments, Key};
+use crate::callable;
 use crate::lock::Guarded;
-use crate::object::{Obj, is_atomic};
+use crate::object::{Obj, discard, is_atomic};
 
 /// What a computation came to: a value, or an exception that is kept like one.
 #[derive(Debug, Clone)]
@@ -224,11 +225,11 @@ impl Keeper {
 
     /// Tells the user's callback who left, each with its key as `describe` puts it. What the callback raises is
     /// reported, not raised: the call it happens in has nothing to do with it.
-    pub(crate) fn bid_farewell(
+    pub(crate) fn bid_farewell<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         left: Left,
-        describe: impl Fn(&Key) -> PyResult<Py<PyAny>>,
+        describe: impl Fn(&Key) -> PyResult<Bound<'py, PyAny>>,
     ) {
         if left.is_empty() {
             return;
@@ -245,7 +246,7 @@ impl Keeper {
                 _ => intern!(py, "evicted"),
             };
             let told = describe(&key)
-                .and_then(|key| on_evict.bind(py).call1((key, value.bind(py), cause)));
+                .and_then(|key| callable::call(on_evict.bind(py), [&key, value.bind(py), cause]));
             if let Err(error) = told {
                 error.write_unraisable(py, Some(on_evict.bind(py)));
             }
@@ -261,39 +262,47 @@ fn chance() -> f64 {
 }
 
 fn weigh(weigher: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<u64> {
-    let weight = weigher.call1((value,))?;
-    weight
-        .extract::<u64>()
-        .or_else(|_| match weight.extract::<f64>() {
-            #[allow(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a float as an integer saturates"
-            )]
-            Ok(float) if float >= 0.0 => Ok(float.ceil() as u64),
-            Ok(_) => Err(PyValueError::new_err(format!(
-                "weigher returned {}, but a weight is 0 or more",
-                weight.repr()?
-            ))),
-            Err(_) => Err(PyTypeError::new_err(format!(
-                "weigher returned {}, but a weight is a number",
-                weight.repr()?
-            ))),
-        })
+    let weight = callable::call(weigher, [value])?;
+    let weight = weight.bind(value.py());
+    match number(weight) {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a float as an integer saturates"
+        )]
+        Some(float) if float >= 0.0 => Ok(float.ceil() as u64),
+        Some(_) => Err(PyValueError::new_err(format!(
+            "weigher returned {}, but a weight is 0 or more",
+            weight.repr()?
+        ))),
+        None => Err(PyTypeError::new_err(format!(
+            "weigher returned {}, but a weight is a number",
+            weight.repr()?
+        ))),
+    }
+}
+
+/// The object as a float, if it is a number.
+fn number(object: &Bound<'_, PyAny>) -> Option<f64> {
+    object
+        .extract::<f64>()
+        .map_err(|error| discard(object.py(), error))
+        .ok()
 }
 
 fn seconds_of(ttl: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
-    let seconds = ttl.call1((value,))?;
+    let seconds = callable::call(ttl, [value])?;
+    let seconds = seconds.bind(value.py());
     if seconds.is_none() {
         return Ok(None);
     }
-    match seconds.extract::<f64>() {
-        Ok(float) if float >= 0.0 => Ok(Some(float)),
-        Ok(_) => Err(PyValueError::new_err(format!(
+    match number(seconds) {
+        Some(float) if float >= 0.0 => Ok(Some(float)),
+        Some(_) => Err(PyValueError::new_err(format!(
             "ttl returned {}, but a time to live is 0 seconds or more, or None",
             seconds.repr()?
         ))),
-        Err(_) => Err(PyTypeError::new_err(format!(
+        None => Err(PyTypeError::new_err(format!(
             "ttl returned {}, but a time to live is a number of seconds, or None",
             seconds.repr()?
         ))),
@@ -307,6 +316,7 @@ pub(crate) fn warn_not_kept(py: Python<'_>, name: &str, error: PyErr) -> PyResul
         return Err(error);
     }
     let message = format!("a result of {name} was returned but not kept: {error}");
+    discard(py, error);
     let message = std::ffi::CString::new(message.replace('\0', "")).unwrap_or_default();
     PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &message, 1)
 }

@@ -4,6 +4,7 @@ mod arguments;
 mod binder;
 mod callable;
 mod compare;
+mod ending;
 mod keeper;
 mod lock;
 mod lru_cache;

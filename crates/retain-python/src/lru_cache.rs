@@ -3,19 +3,21 @@
 use std::convert::Infallible;
 use std::ffi::{CStr, c_int};
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
-use retain_memory::{Bounds, Departures, Lookup, Lru, Policy, Shard, State, Table, Unbounded};
+use retain_memory::{
+    Bounds, Departures, Lookup, Lru, Policy, Quick, Shard, State, Table, Unbounded,
+};
 
 use crate::arguments::{Arguments, Key};
 use crate::callable::{Body, Call, Entry, Instance, guarded, method, no_arguments};
 use crate::compare::Likeness;
 use crate::lock::Guarded;
-use crate::object::{Obj, Plain, is_atomic};
+use crate::object::{Obj, Plain};
 
 type Entries<P> = Shard<Key, Plain, Infallible, P, Guarded<State<Key, Plain, Infallible, P>>>;
 
@@ -25,6 +27,8 @@ pub(crate) struct LruCache {
     max_entries: Option<usize>,
     info: Obj,
     entries: Kept,
+    /// Some key or value refers to other objects: until then the collector need not look at the entries.
+    seen_by_collector: AtomicBool,
 }
 
 /// What is kept, by `maxsize`: nothing (0), everything (`None`), or the most recent calls.
@@ -68,6 +72,7 @@ pub(crate) fn lru_cache_wrapper<'py>(
         max_entries: maxsize,
         info: info.into(),
         entries,
+        seen_by_collector: AtomicBool::new(false),
     };
     Ok(Instance::create(kind.bind(py), entry, body)?
         .bind(py)
@@ -232,14 +237,16 @@ where
         probe: &arguments,
         now: 0,
     };
-    match entries.glance(lookup, |_| true, Plain::clone) {
-        Some(Plain(value)) => value.into_ptr(),
+    match entries.get_quickly(lookup, Plain::object) {
+        Quick::Hit(value) => value.into_ptr(),
         // SAFETY: says the caller.
-        None => unsafe { answer_slowly(this, entries, hash, arguments, call) },
+        Quick::Miss(arrivals) => unsafe { compute(this, entries, lookup, arrivals, call) },
+        // SAFETY: says the caller.
+        Quick::Unsure => unsafe { answer_slowly(this, entries, lookup, call) },
     }
 }
 
-/// The rest of [`answer`], when a glance did not find the arguments.
+/// The rest of [`answer`], where comparisons are needed that a glance does not make.
 ///
 /// # Safety
 /// As for vectorcall.
@@ -247,56 +254,51 @@ where
 unsafe fn answer_slowly<P: Policy>(
     this: &LruCache,
     entries: &Entries<P>,
-    hash: u64,
-    arguments: Arguments<'_>,
+    lookup: Lookup<'_, Arguments<'_>>,
     call: Call,
 ) -> *mut ffi::PyObject {
-    match guarded(|| {
-        let lookup = Lookup {
-            hash,
-            probe: &arguments,
-            now: 0,
-        };
-        entries.get(lookup, &mut Departures::none())
-    }) {
-        Some(Some(Plain(value))) => value.into_ptr(),
-        Some(None) => {
-            // SAFETY: vectorcall's rules, passed on. Nothing that needs to be dropped is held across the call, during
-            // which the interpreter may end this thread.
-            let result = unsafe { call.run(this.function.as_ptr()) };
-            if !result.is_null() && !store(entries, hash, &arguments, result) {
-                // SAFETY: the reference is ours, and given up.
-                unsafe { ffi::Py_DECREF(result) };
-                return ptr::null_mut();
-            }
-            result
-        }
+    let arrivals = entries.with(|state| state.table.arrivals());
+    match guarded(|| entries.get(lookup, &mut Departures::none())) {
+        Some(Some(value)) => value.object().into_ptr(),
+        // SAFETY: says the caller.
+        Some(None) => unsafe { compute(this, entries, lookup, arrivals, call) },
         None => ptr::null_mut(),
     }
 }
 
-/// Stores a result; false with the error set.
-fn store<P: Policy>(
+/// Calls the function and stores what it returns.
+///
+/// # Safety
+/// As for vectorcall.
+#[inline(never)]
+unsafe fn compute<P: Policy>(
+    this: &LruCache,
     entries: &Entries<P>,
-    hash: u64,
-    arguments: &Arguments<'_>,
-    result: *mut ffi::PyObject,
-) -> bool {
+    lookup: Lookup<'_, Arguments<'_>>,
+    arrivals: u64,
+    call: Call,
+) -> *mut ffi::PyObject {
+    // SAFETY: vectorcall's rules, passed on. Nothing that needs to be dropped is held across the call, during which
+    // the interpreter may end this thread.
+    let result = unsafe { call.run(this.function.as_ptr()) };
+    if result.is_null() {
+        return result;
+    }
     let stored = guarded(|| {
-        let key = arguments.freeze()?;
+        let key = lookup.probe.freeze()?;
         // SAFETY: the result is alive, and this thread attached.
-        let value = Plain(unsafe { Obj::from_borrowed(result) });
-        let lookup = Lookup {
-            hash,
-            probe: arguments,
-            now: 0,
-        };
-        let mut departures = Departures::none();
-        let present = entries.insert_absent(lookup, key, value, None, &mut departures)?;
-        drop((present, departures));
-        Ok(())
+        let value = Plain::new(unsafe { Obj::from_borrowed(result) });
+        if !(key.is_atomic() && value.is_atomic()) {
+            this.seen_by_collector.store(true, Ordering::Relaxed);
+        }
+        entries.insert_since(lookup, key, value, arrivals, &mut Departures::none())
     });
-    stored.is_some()
+    if stored.is_none() {
+        // SAFETY: the reference is ours, and given up.
+        unsafe { ffi::Py_DECREF(result) };
+        return ptr::null_mut();
+    }
+    result
 }
 
 impl LruCache {
@@ -398,10 +400,9 @@ impl Body for LruCache {
             visit: &mut impl FnMut(*mut ffi::PyObject) -> c_int,
         ) -> c_int {
             entries.with(|state| {
-                for (key, Plain(value)) in state.table.iter() {
+                for (key, value) in state.table.iter() {
                     let status = match key.traverse(visit) {
-                        0 if is_atomic(value.as_ptr()) => 0,
-                        0 => visit(value.as_ptr()),
+                        0 => value.traverse(visit),
                         status => status,
                     };
                     if status != 0 {
@@ -416,6 +417,9 @@ impl Body for LruCache {
             if status != 0 {
                 return status;
             }
+        }
+        if !self.seen_by_collector.load(Ordering::Relaxed) {
+            return 0;
         }
         match &self.entries {
             Kept::Nothing { .. } => 0,

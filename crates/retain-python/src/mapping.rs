@@ -12,6 +12,7 @@ use pyo3::types::PyDict;
 use retain_memory::{Agent, Begin, Bounds, Departures, Held, Outcome};
 
 use crate::arguments::{Arguments, Key};
+use crate::callable;
 use crate::compare::Likeness;
 use crate::keeper::{Answer, Keeper, Kept, Left, Rules, warn_not_kept};
 use crate::memoize::RulesArgument;
@@ -95,7 +96,7 @@ impl CacheBase {
                 .as_slice()
                 .first()
                 .map(|value| unsafe { Bound::from_borrowed_ptr(py, *value) });
-            Ok(object.map_or_else(|| py.None(), Bound::unbind))
+            Ok(object.unwrap_or_else(|| py.None().into_bound(py)))
         });
     }
 
@@ -118,10 +119,10 @@ impl CacheBase {
                 Begin::Lead(lead) => {
                     let start = Instant::now();
                     let lead = ManuallyDrop::new(lead);
-                    let result = factory.call1((key,));
+                    let result = callable::call(factory, [key]);
                     let lead = ManuallyDrop::into_inner(lead);
                     let value = match result {
-                        Ok(value) => Obj::from(value),
+                        Ok(value) => value,
                         Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
                             self.keeper
                                 .entries
@@ -159,7 +160,7 @@ impl CacheBase {
                 }
                 Begin::Join(flight) => {
                     let Some(waiting) = flight.join(agent) else {
-                        return Ok(factory.call1((key,))?.into());
+                        return callable::call(factory, [key]);
                     };
                     let waiter = Waiter::new(py, Place::Memo, flight, waiting)?;
                     // SAFETY: this thread is attached.

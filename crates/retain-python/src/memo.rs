@@ -14,11 +14,11 @@ use retain_memory::{Agent, Begin, Departures, Freshness, Held, Lead, Lookup, Out
 
 use crate::arguments::{Arguments, Key};
 use crate::binder::{Binder, BoundArguments, ROOM};
-use crate::callable::{Body, Call, Instance, Unpacked, guarded, method, no_arguments};
+use crate::callable::{Body, Call, Instance, Unpacked, call, guarded, method, no_arguments};
 use crate::compare::Likeness;
 use crate::keeper::{Answer, Keeper, Kept, Left, warn_not_kept};
 use crate::method::{Method, Place};
-use crate::object::{Obj, owned_or_error};
+use crate::object::{Obj, discard, owned_or_error};
 use crate::ticket::{FlightView, Ticket, Waiter};
 
 /// A memoized function.
@@ -153,7 +153,14 @@ impl Memo {
         };
         // SAFETY: the instance is an argument, alive during the call.
         let instance = unsafe { Bound::from_borrowed_ptr(py, instance) };
-        let cache = method.find(self, &instance).ok()??;
+        let cache = match method.find(self, &instance) {
+            Ok(cache) => cache?,
+            Err(error) => {
+                // It comes again.
+                discard(py, error);
+                return None;
+            }
+        };
         self.glance_at(&cache.get().keeper, values.get(1..)?)
     }
 
@@ -202,23 +209,25 @@ impl Memo {
     fn answer_async(&self, py: Python<'_>, this: *mut ffi::PyObject, call: Call) -> PyResult<Obj> {
         // SAFETY: `this` is alive.
         let owner = unsafe { Bound::from_borrowed_ptr(py, this) };
-        if let (Some(place), Some(bound)) = (self.place(py, &owner, call)?, self.bind(py, call)?) {
-            let arguments = bound.view(self.likeness);
-            let hash = self.hash(py, &arguments)?;
-            let keeper = place.keeper(self);
-            let fresh = |freshness| freshness == Freshness::Fresh;
-            let found = keeper
-                .entries
-                .glance(keeper.lookup(hash, &arguments), fresh, Kept::clone);
-            if let Some(held) = found {
-                let ready = match self.present(py, held) {
-                    Ok(value) => Ready::Value(value),
-                    Err(error) => {
-                        Ready::Error(error.into_value(py).into_bound(py).into_any().into())
-                    }
-                };
-                return Ok(Bound::new(py, Resolved::new(ready))?.into());
-            }
+        let (Some(place), Some(bound)) = (self.place(py, &owner, call)?, self.bind(py, call)?)
+        else {
+            // The arguments do not fit: the function itself says what is wrong.
+            // SAFETY: the call goes on, and the function is alive.
+            return owned_or_error(py, unsafe { call.run(self.function.as_ptr()) });
+        };
+        let arguments = bound.view(self.likeness);
+        let hash = self.hash(py, &arguments)?;
+        let keeper = place.keeper(self);
+        let fresh = |freshness| freshness == Freshness::Fresh;
+        let found = keeper
+            .entries
+            .glance(keeper.lookup(hash, &arguments), fresh, Kept::clone);
+        if let Some(held) = found {
+            let ready = match self.present(py, held) {
+                Ok(value) => Ready::Value(value),
+                Err(error) => Ready::Error(error.into_value(py).into_bound(py).into_any().into()),
+            };
+            return Ok(Bound::new(py, Resolved::new(ready))?.into());
         }
         let (args, kwargs) = packed(py, call)?;
         let resolve = self.helpers.bind(py).getattr(intern!(py, "resolve"))?;
@@ -261,13 +270,14 @@ impl Memo {
                 return error;
             }
             let name = self.name(py);
+            let reason = error.value(py);
             let message = if self.key.is_some() {
-                format!("{name}: what key= returned cannot be a key: {error}")
+                format!("{name}: what key= returned cannot be a key: {reason}")
             } else {
                 let binder = self.method.get().map_or(&self.binder, |method| &method.binder);
                 let argument = binder.name_of(py, position);
                 format!(
-                    "{name}: argument {argument} cannot be part of a key: {error}. Give memoize a key= that makes a \
+                    "{name}: argument {argument} cannot be part of a key: {reason}. Give memoize a key= that makes a \
                      hashable key of the arguments, or leave it out with ignore=[{argument}]",
                     argument = Quoted(&argument),
                 )
@@ -534,7 +544,7 @@ impl Memo {
     pub(crate) fn copied(&self, py: Python<'_>, value: Obj) -> PyResult<Obj> {
         match &self.copy {
             None => Ok(value),
-            Some(copy) => Ok(copy.bind(py).call1((value.bind(py),))?.into()),
+            Some(copy) => call(copy.bind(py), [value.bind(py)]),
         }
     }
 
@@ -545,7 +555,7 @@ impl Memo {
     }
 
     /// A stored key as the user knows it: a dict of arguments by name, or what `key=` made.
-    fn describe(&self, py: Python<'_>, key: &Key) -> PyResult<Py<PyAny>> {
+    fn describe<'py>(&self, py: Python<'py>, key: &Key) -> PyResult<Bound<'py, PyAny>> {
         if self.key.is_some() {
             let (values, _) = key.parts();
             // SAFETY: the key keeps its values alive.
@@ -553,13 +563,13 @@ impl Memo {
                 .as_slice()
                 .first()
                 .map(|value| unsafe { Bound::from_borrowed_ptr(py, *value) });
-            return Ok(made.map_or_else(|| py.None(), Bound::unbind));
+            return Ok(made.unwrap_or_else(|| py.None().into_bound(py)));
         }
         let binder = self
             .method
             .get()
             .map_or(&self.binder, |method| &method.binder);
-        Ok(binder.describe(py, key)?.into_any().unbind())
+        Ok(binder.describe(py, key)?.into_any())
     }
 
     /// The entries at a place: (arguments, value or exception, whether it is one, weight, seconds it took).
@@ -626,8 +636,10 @@ impl Memo {
             })?;
             match began {
                 Ok(pending) => {
-                    let result = self.function.bind(py).call(args, kwargs).map(Obj::from);
-                    return self.complete(py, pending, result);
+                    let unpacked = Unpacked::new(args, kwargs)?;
+                    // SAFETY: the arguments and the function are alive.
+                    let result = unsafe { unpacked.call().run(self.function.as_ptr()) };
+                    return self.complete(py, pending, owned_or_error(py, result));
                 }
                 Err(waiter) => {
                     // SAFETY: this thread is attached.

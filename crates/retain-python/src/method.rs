@@ -12,18 +12,18 @@ use retain_memory::Stats;
 use crate::binder::Binder;
 use crate::keeper::Keeper;
 use crate::memo::Memo;
-use crate::object::{Obj, owned_or_error};
+use crate::object::{Obj, discard, owned_or_error};
 
 /// What a memoized function that is a method needs besides.
 pub(crate) struct Method {
     /// The signature, the instance left out.
     pub(crate) binder: Binder,
     /// The attribute under which an instance holds its results.
-    attribute: Py<PyString>,
+    attribute: Obj,
     /// The results of instances that take no attributes, by address; each goes when its instance does.
-    beside: Py<PyDict>,
+    beside: Obj,
     /// All results that there are: a `WeakSet` of `MethodCache`.
-    all: Py<PyAny>,
+    all: Obj,
     /// The counts of instances that are gone.
     retired: Arc<Mutex<Stats>>,
 }
@@ -43,7 +43,26 @@ pub(crate) struct MethodCache {
 /// Where the results of a call are kept.
 pub(crate) enum Place {
     Memo,
-    Instance(Py<MethodCache>),
+    Instance(Results),
+}
+
+/// A reference to the results of one instance.
+pub(crate) struct Results(Obj);
+
+impl Results {
+    pub(crate) fn get(&self) -> &MethodCache {
+        // SAFETY: made of nothing but a `MethodCache`; like every `Obj`, it is used by attached threads only.
+        unsafe {
+            let py = Python::assume_attached();
+            self.0.bind(py).cast_unchecked::<MethodCache>().get()
+        }
+    }
+}
+
+impl<'py> From<Bound<'py, MethodCache>> for Results {
+    fn from(cache: Bound<'py, MethodCache>) -> Self {
+        Self(cache.into())
+    }
 }
 
 impl Place {
@@ -66,9 +85,9 @@ impl Method {
         let class = class.getattr(intern!(py, "__qualname__"))?;
         Ok(Self {
             binder,
-            attribute: PyString::intern(py, &format!("_retain_{class}.{name}")).unbind(),
-            beside: PyDict::new(py).unbind(),
-            all: py.import("weakref")?.getattr("WeakSet")?.call0()?.unbind(),
+            attribute: PyString::intern(py, &format!("_retain_{class}.{name}")).into(),
+            beside: PyDict::new(py).into(),
+            all: py.import("weakref")?.getattr("WeakSet")?.call0()?.into(),
             retired: Arc::default(),
         })
     }
@@ -82,9 +101,10 @@ impl Method {
     ) -> PyResult<Place> {
         let py = owner.py();
         if let Some(cache) = self.find(memo, instance)? {
-            return Ok(Place::Instance(cache));
+            return Ok(Place::Instance(cache.into()));
         }
-        let reference = PyWeakrefReference::new(instance).map_err(|_| {
+        let reference = PyWeakrefReference::new(instance).map_err(|error| {
+            discard(py, error);
             PyTypeError::new_err(format!(
                 "{} cannot keep results for a {}: its instances cannot be weakly referenced. Add '__weakref__' to its \
                  __slots__, or give memoize a key=",
@@ -92,7 +112,7 @@ impl Method {
                 instance.get_type(),
             ))
         })?;
-        let cache = Py::new(
+        let cache = Bound::new(
             py,
             MethodCache {
                 keeper: Keeper::new(Arc::clone(&memo.keeper.rules)),
@@ -102,16 +122,21 @@ impl Method {
         )?;
         if !self.keep_inside(instance, &cache)? {
             let helpers = memo.helpers.bind(py);
-            helpers.call_method1(intern!(py, "keep_beside"), (&self.beside, instance, &cache))?;
+            let beside = self.beside.bind(py);
+            helpers.call_method1(intern!(py, "keep_beside"), (beside, instance, &cache))?;
         }
         self.all
             .bind(py)
             .call_method1(intern!(py, "add"), (&cache,))?;
-        Ok(Place::Instance(cache))
+        Ok(Place::Instance(cache.into()))
     }
 
     /// Keeps the results in the instance's own dict; whether that could be done.
-    fn keep_inside(&self, instance: &Bound<'_, PyAny>, cache: &Py<MethodCache>) -> PyResult<bool> {
+    fn keep_inside<'py>(
+        &self,
+        instance: &Bound<'py, PyAny>,
+        cache: &Bound<'py, MethodCache>,
+    ) -> PyResult<bool> {
         let py = instance.py();
         if let Some(other) = self.inside(instance)? {
             // Of another class of the same name, further up or down the line.
@@ -129,34 +154,38 @@ impl Method {
         }
         let error = PyErr::fetch(py);
         if error.is_instance_of::<PyAttributeError>(py) || error.is_instance_of::<PyTypeError>(py) {
+            discard(py, error);
             return Ok(false);
         }
         Err(error)
     }
 
     /// What lies in the instance's own dict.
-    fn inside(&self, instance: &Bound<'_, PyAny>) -> PyResult<Option<Py<MethodCache>>> {
+    fn inside<'py>(
+        &self,
+        instance: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, MethodCache>>> {
         let py = instance.py();
         // SAFETY: both are live objects.
         let found =
             unsafe { ffi::PyObject_GenericGetAttr(instance.as_ptr(), self.attribute.as_ptr()) };
         match owned_or_error(py, found) {
-            Ok(found) => {
-                let found = found.bind(py).cast::<MethodCache>();
-                Ok(found.ok().map(|cache| cache.clone().unbind()))
+            Ok(found) => Ok(found.into_pyobject(py)?.cast_into::<MethodCache>().ok()),
+            Err(error) if error.is_instance_of::<PyAttributeError>(py) => {
+                discard(py, error);
+                Ok(None)
             }
-            Err(error) if error.is_instance_of::<PyAttributeError>(py) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// The results of `instance`, if there are any.
-    pub(crate) fn find(
+    pub(crate) fn find<'py>(
         &self,
         memo: &Memo,
-        instance: &Bound<'_, PyAny>,
-    ) -> PyResult<Option<Py<MethodCache>>> {
-        let ours = |cache: &Py<MethodCache>| {
+        instance: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, MethodCache>>> {
+        let ours = |cache: &Bound<'py, MethodCache>| {
             let cache = cache.get();
             // Each memo has rules of its own.
             Arc::ptr_eq(&cache.keeper.rules, &memo.keeper.rules) && cache.belongs_to(instance)
@@ -164,20 +193,20 @@ impl Method {
         if let Some(cache) = self.inside(instance)?.filter(ours) {
             return Ok(Some(cache));
         }
-        let py = instance.py();
-        let Some(kept) = self.beside.bind(py).get_item(instance.as_ptr().addr())? else {
+        let beside = self.beside.bind(instance.py()).cast::<PyDict>()?;
+        let Some(kept) = beside.get_item(instance.as_ptr().addr())? else {
             return Ok(None);
         };
-        let cache = kept.get_item(1)?.cast_into::<MethodCache>()?.unbind();
+        let cache = kept.get_item(1)?.cast_into::<MethodCache>()?;
         Ok(Some(cache).filter(ours))
     }
 
     /// The results of all instances that are alive.
-    pub(crate) fn caches(&self, py: Python<'_>) -> PyResult<Vec<Py<MethodCache>>> {
+    pub(crate) fn caches<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, MethodCache>>> {
         self.all
             .bind(py)
             .try_iter()?
-            .map(|cache| Ok(cache?.cast_into::<MethodCache>()?.unbind()))
+            .map(|cache| Ok(cache?.cast_into::<MethodCache>()?))
             .collect()
     }
 

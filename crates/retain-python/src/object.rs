@@ -1,16 +1,23 @@
 //! Owned references to Python objects, as small as a pointer.
 
+use std::ffi::c_int;
 use std::ptr::NonNull;
 
 use pyo3::prelude::*;
 use pyo3::{Bound, ffi};
 use retain_memory::Stored;
 
+use crate::compare::items;
+
 /// A strong reference, cloned and dropped without looking whether this thread is attached to the interpreter.
 ///
 /// `Py<PyAny>` looks each time, which costs as much as the lookup itself. The price is a rule: `Obj`s are cloned and
 /// dropped by attached threads only. All of them live in tables and flights that only this crate's entry points reach,
 /// and a thread is attached in each of those; where a thread detaches to wait, it drops nothing.
+///
+/// pyo3 does not know that a thread is attached in an entry that the interpreter calls directly. A `Py` or a `PyErr` that
+/// is dropped there stays alive until some later call through pyo3, so entries keep none: `Obj` and `Bound` are given up
+/// at once, and an error is raised on or [discarded](discard).
 #[derive(Debug)]
 #[repr(transparent)]
 pub(crate) struct Obj(NonNull<ffi::PyObject>);
@@ -93,16 +100,109 @@ impl<T> From<&Bound<'_, T>> for Obj {
 }
 
 /// A value of a function that is cached as `functools` does: no weight, no end.
-#[derive(Debug, Clone)]
-pub(crate) struct Plain(pub(crate) Obj);
+///
+/// The pointer's lowest bit tells that the value refers to no other objects, so that the collector passes over it without
+/// touching it.
+#[derive(Debug)]
+pub(crate) struct Plain(NonNull<ffi::PyObject>);
+
+// SAFETY: as for `Obj`, which this is in another shape.
+unsafe impl Send for Plain {}
+// SAFETY: as for `Obj`.
+unsafe impl Sync for Plain {}
+
+impl Plain {
+    const ATOMIC: usize = 1;
+
+    pub(crate) fn new(object: Obj) -> Self {
+        let tag = if is_atomic(object.as_ptr()) {
+            Self::ATOMIC
+        } else {
+            0
+        };
+        let pointer = object.into_ptr().map_addr(|address| address | tag);
+        // SAFETY: the pointer was not null, and stays so with one more bit set.
+        Self(unsafe { NonNull::new_unchecked(pointer) })
+    }
+
+    #[inline]
+    fn pointer(&self) -> *mut ffi::PyObject {
+        self.0.as_ptr().map_addr(|address| address & !Self::ATOMIC)
+    }
+
+    /// A new reference to the value.
+    #[inline]
+    pub(crate) fn object(&self) -> Obj {
+        // SAFETY: the object is alive as long as `self`, and this thread attached.
+        unsafe { Obj::from_borrowed(self.pointer()) }
+    }
+
+    #[inline]
+    pub(crate) fn is_atomic(&self) -> bool {
+        self.0.as_ptr().addr() & Self::ATOMIC != 0
+    }
+
+    /// Shows the collector the value, if it need see it.
+    #[inline]
+    pub(crate) fn traverse(
+        &self,
+        visit: &mut (impl FnMut(*mut ffi::PyObject) -> c_int + ?Sized),
+    ) -> c_int {
+        if self.is_atomic() {
+            0
+        } else {
+            visit(self.pointer())
+        }
+    }
+}
+
+impl Clone for Plain {
+    #[inline]
+    fn clone(&self) -> Self {
+        // SAFETY: the object is alive as long as `self`, and this thread attached.
+        unsafe { ffi::Py_INCREF(self.pointer()) };
+        Self(self.0)
+    }
+}
+
+impl Drop for Plain {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the value owns the reference, and this thread is attached.
+        unsafe { ffi::Py_DECREF(self.pointer()) };
+    }
+}
 
 impl Stored for Plain {}
 
-/// Whether the garbage collector can skip the object: one of a type that holds no references to others.
+/// Whether the garbage collector can skip the object: it refers to no others, or is a tuple of such objects.
 #[inline]
 pub(crate) fn is_atomic(object: *mut ffi::PyObject) -> bool {
+    is_atomic_to(object, 4)
+}
+
+fn is_atomic_to(object: *mut ffi::PyObject, depth: u32) -> bool {
     // SAFETY: callers hold a reference to the object.
-    unsafe { ffi::PyType_HasFeature(ffi::Py_TYPE(object), ffi::Py_TPFLAGS_HAVE_GC) == 0 }
+    unsafe {
+        let kind = ffi::Py_TYPE(object);
+        if ffi::PyType_HasFeature(kind, ffi::Py_TPFLAGS_HAVE_GC) == 0 {
+            return true;
+        }
+        let is_tuple = kind == &raw mut ffi::PyTuple_Type;
+        is_tuple
+            && depth > 0
+            && items(object)
+                .iter()
+                .all(|item| is_atomic_to(*item, depth - 1))
+    }
+}
+
+/// Gives an error up at once. Dropped as it is, it would wait, with all that its traceback keeps alive, until pyo3 next
+/// attaches a thread itself.
+pub(crate) fn discard(py: Python<'_>, error: PyErr) {
+    error.restore(py);
+    // SAFETY: this thread is attached.
+    unsafe { ffi::PyErr_Clear() };
 }
 
 /// The error that is set, or the object.

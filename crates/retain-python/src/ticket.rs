@@ -8,22 +8,22 @@ use pyo3::sync::PyOnceLock;
 use pyo3::{ffi, intern};
 use retain_memory::{Agent, Flight, Outcome, Waiting};
 
-use crate::callable::{Call, Instance};
+use crate::callable::{self, Call, Instance};
 use crate::keeper::Kept;
 use crate::memo::{Memo, Pending};
 use crate::method::Place;
 use crate::object::Obj;
 
 /// Calls a Python callable when woken.
-struct Alarm(Py<PyAny>);
+struct Alarm(Obj);
 
 impl Wake for Alarm {
     fn wake(self: Arc<Self>) {
-        Python::attach(|py| {
-            if let Err(error) = self.0.call0(py) {
-                error.write_unraisable(py, None);
-            }
-        });
+        // SAFETY: flights are landed by attached threads only.
+        let py = unsafe { Python::assume_attached() };
+        if let Err(error) = callable::call(self.0.bind(py), []) {
+            error.write_unraisable(py, None);
+        }
     }
 }
 
@@ -47,7 +47,7 @@ impl Waiter {
         static ALLOCATE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let lock = ALLOCATE.import(py, "_thread", "allocate_lock")?.call0()?;
         lock.call_method0(intern!(py, "acquire"))?;
-        let release = lock.getattr(intern!(py, "release"))?.unbind();
+        let release = lock.getattr(intern!(py, "release"))?.into();
         let waiter = Self {
             place,
             flight,
@@ -212,8 +212,8 @@ impl FlightView {
     }
 
     /// Has `callback` called, from any thread, when the flight ends; `False` if it has ended.
-    fn subscribe(&self, callback: Py<PyAny>) -> bool {
-        let waker = Waker::from(Arc::new(Alarm(callback)));
+    fn subscribe(&self, callback: Bound<'_, PyAny>) -> bool {
+        let waker = Waker::from(Arc::new(Alarm(callback.into())));
         self.flight.poll(&waker).is_pending()
     }
 

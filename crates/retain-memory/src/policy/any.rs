@@ -6,6 +6,13 @@ use super::{Fifo, Lfu, Lru, Node, Nodes, Policy, S3Fifo, Sieve, Slot};
 use crate::error::BuildError;
 
 /// The policies by name.
+///
+/// ```
+/// use retain_memory::Eviction;
+///
+/// assert_eq!("lru".parse(), Ok(Eviction::Lru));
+/// assert!("random".parse::<Eviction>().is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Eviction {
     /// [`S3Fifo`].

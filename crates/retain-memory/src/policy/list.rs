@@ -19,12 +19,12 @@ impl Default for List {
 }
 
 impl List {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(self) -> bool {
         self.oldest == NIL
     }
 
     /// The oldest entry.
-    pub(super) fn oldest(&self) -> Option<Slot> {
+    pub(super) fn oldest(self) -> Option<Slot> {
         (self.oldest != NIL).then_some(self.oldest)
     }
 

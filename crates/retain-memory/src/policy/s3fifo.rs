@@ -153,7 +153,7 @@ impl Ghosts {
         )]
         let (bucket, fingerprint) = (
             // The high half of the hash, scaled to the number of buckets.
-            ((hash >> 32) * self.buckets.len() as u64 >> 32) as usize,
+            (((hash >> 32) * self.buckets.len() as u64) >> 32) as usize,
             hash as u16,
         );
         // 0 marks an empty place.
