@@ -10,6 +10,7 @@ use std::time::Instant;
 use hashbrown::DefaultHashBuilder;
 use retain_memory::{Bounds, Cache, Departures, S3Fifo, Stored, Table};
 
+const SOUND: &str = "a bound alone contradicts nothing";
 const ROUNDS: usize = 15;
 /// Operations that one round times.
 const OPERATIONS: usize = 400_000;
@@ -90,7 +91,7 @@ fn compare(
     });
     let [(our_name, _), (their_name, _)] = contestants;
     println!(
-        "{what:<34} {our_name:<24} {ours:>7.1}   {their_name:<28} {theirs:>7.1}   {:>5.2}",
+        "{what:<42} {our_name:<6} {ours:>7.1}   {their_name:<20} {theirs:>7.1}   {:>5.2}",
         ours / theirs
     );
 }
@@ -101,10 +102,7 @@ fn lookups<K: Key>(entries: u64) {
     // Room for twice as many: both caches are divided into parts, and no part may overflow.
     let room = usize::try_from(entries).unwrap_or(0) * 2;
 
-    let cache: Cache<K, u64> = Cache::builder()
-        .max_entries(room)
-        .build()
-        .expect("bounds alone are sound");
+    let cache: Cache<K, u64> = Cache::builder().max_entries(room).build().expect(SOUND);
     let peer = quick_cache::sync::Cache::new(room);
     let hasher = DefaultHashBuilder::default();
     let mut table: Table<K, Number, S3Fifo> =
@@ -152,33 +150,6 @@ fn lookups<K: Key>(entries: u64) {
         ),
     );
     compare(
-        &format!("get or insert (hit), {name}"),
-        operations,
-        (
-            "Cache",
-            Box::new(|| {
-                for _ in 0..passes {
-                    for key in &keys {
-                        black_box(cache.get_or_insert_with(black_box(key).clone(), || 0));
-                    }
-                }
-            }),
-        ),
-        (
-            "quick_cache::sync",
-            Box::new(|| {
-                for _ in 0..passes {
-                    for key in &keys {
-                        black_box(
-                            peer.get_or_insert_with(black_box(key), || Ok::<_, ()>(0))
-                                .ok(),
-                        );
-                    }
-                }
-            }),
-        ),
-    );
-    compare(
         &format!("get, no lock, {name}"),
         operations,
         (
@@ -214,13 +185,48 @@ fn lookups<K: Key>(entries: u64) {
     assert_eq!(cache.len(), keys.len(), "the cache kept every entry");
 }
 
+fn computations(entries: u64) {
+    let mut keys: Vec<u64> = (0..entries).collect();
+    let room = keys.len() * 2;
+    let cache: Cache<u64, u64> = Cache::builder().max_entries(room).build().expect(SOUND);
+    let peer = quick_cache::sync::Cache::new(room);
+    for key in &keys {
+        cache.insert(*key, *key);
+        peer.insert(*key, *key);
+    }
+    Random(1).shuffle(&mut keys);
+    let passes = OPERATIONS / keys.len();
+    compare(
+        &format!("get or compute, hit, u64, {entries} entries"),
+        passes * keys.len(),
+        (
+            "Cache",
+            Box::new(|| {
+                for _ in 0..passes {
+                    for key in &keys {
+                        black_box(cache.get_or_insert_with(black_box(*key), || 0));
+                    }
+                }
+            }),
+        ),
+        (
+            "quick_cache::sync",
+            Box::new(|| {
+                for _ in 0..passes {
+                    for key in &keys {
+                        let value = peer.get_or_insert_with(black_box(key), || Ok::<_, ()>(0));
+                        black_box(value.ok());
+                    }
+                }
+            }),
+        ),
+    );
+}
+
 fn insertions<K: Key>(entries: u64) {
     let name = format!("{}, {entries} entries", K::NAME);
     let room = usize::try_from(entries).unwrap_or(0);
-    let cache: Cache<K, u64> = Cache::builder()
-        .max_entries(room)
-        .build()
-        .expect("bounds alone are sound");
+    let cache: Cache<K, u64> = Cache::builder().max_entries(room).build().expect(SOUND);
     let peer = quick_cache::sync::Cache::new(room);
     let hasher = DefaultHashBuilder::default();
     let mut table: Table<K, Number, S3Fifo> =
@@ -283,12 +289,13 @@ fn insertions<K: Key>(entries: u64) {
 
 fn main() {
     println!(
-        "{:<34} {:<24} {:>7}   {:<28} {:>7}   ratio",
+        "{:<42} {:<6} {:>7}   {:<20} {:>7}   ratio",
         "ns per operation, median", "ours", "", "peer", ""
     );
     for entries in [1_000, 100_000] {
         lookups::<u64>(entries);
         lookups::<String>(entries);
+        computations(entries);
     }
     for entries in [1_000, 100_000] {
         insertions::<u64>(entries);

@@ -8,10 +8,10 @@
 //! - **Zipf 1.0**: a key is asked for in inverse proportion to its rank.
 //! - **Half scan**: 20,000 requests as above, then as many for keys never seen before or after, and so on.
 //! - **Loop**: 1.25 times as many keys as there is room for, one after the other, round and round.
-//! - **Moving hot set**: 70 % of the requests are for 1,000 hot keys, the others for any key. Every 20,000 requests
-//!   other keys become the hot ones.
-//! - **Sliding window**: uniform over as many keys as half the room; the window moves on by one key every 20 requests,
-//!   so that at best 95 % are hits.
+//! - **Moving hot set**: 70 % of the requests are for 1,000 hot keys, the others for any key. Every 30 requests the
+//!   oldest of the hot keys is replaced by another.
+//! - **Sliding window**: uniform over as many keys as a quarter of the room; the window moves on by one key every 20
+//!   requests, so that at best 95 % are hits.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
@@ -62,7 +62,9 @@ impl Zipf {
                 sum
             })
             .collect();
-        shares.iter_mut().for_each(|share| *share /= sum);
+        for share in &mut shares {
+            *share /= sum;
+        }
         Self {
             shares,
             random: Random(seed),
@@ -103,7 +105,7 @@ fn moving_hot_set(_: u64) -> Vec<u64> {
         .map(|nth| {
             let hot = random.next() % 10 < 7;
             let among = random.next() % if hot { 1_000 } else { KEYS };
-            (nth / 20_000 * 1_000 + among) % KEYS
+            (nth / 30 + among) % KEYS
         })
         .collect()
 }
@@ -111,7 +113,7 @@ fn moving_hot_set(_: u64) -> Vec<u64> {
 fn sliding_window(room: u64) -> Vec<u64> {
     let mut random = Random(4);
     (0..REQUESTS)
-        .map(|nth| nth / 20 + random.next() % (room / 2))
+        .map(|nth| nth / 20 + random.next() % (room / 4))
         .collect()
 }
 

@@ -13,6 +13,9 @@ use crate::table::{Bounds, Cause, Table};
 /// Below this many entries per shard a cache is not divided further: a policy needs some entries to choose from.
 const MIN_SHARD: usize = 1 << 10;
 
+/// Nor below this much weight, since an entry has to fit into one shard. A mebibyte, where bytes are what is weighed.
+const MIN_SHARD_WEIGHT: u64 = 1 << 20;
+
 /// Settings of a [`Cache`] to be; see [`Cache::builder`].
 ///
 /// ```
@@ -57,7 +60,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Builder<K, V> {
         self
     }
 
-    /// Holds entries of at most this weight together, as told by [`weigher`](Self::weigher).
+    /// Holds entries of at most this weight together, as told by [`weigher`](Self::weigher). An entry that weighs more
+    /// than the share of one shard is not kept.
     #[must_use]
     pub fn max_weight(mut self, weight: u64) -> Self {
         self.bounds.max_weight = weight;
@@ -184,8 +188,10 @@ fn nanos(duration: Option<Duration>, setting: &'static str) -> Result<Option<Nan
 
 fn default_shards(bounds: Bounds) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    // A weight says nothing of the number of entries: such a cache is divided as a large one.
-    (bounds.max_entries / MIN_SHARD).clamp(1, cores * 4)
+    let by_weight = usize::try_from(bounds.max_weight / MIN_SHARD_WEIGHT).unwrap_or(usize::MAX);
+    (bounds.max_entries / MIN_SHARD)
+        .min(by_weight)
+        .clamp(1, cores * 4)
 }
 
 /// The part of the bounds that falls to one shard of many; together they are the whole.

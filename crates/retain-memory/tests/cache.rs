@@ -113,6 +113,17 @@ fn weights_are_bounded_and_what_is_too_heavy_is_given_but_not_kept() {
 }
 
 #[test]
+fn a_small_bound_on_the_weight_is_not_split_into_shares_too_small_for_any_entry() {
+    let cache: Cache<u64, u64> = Cache::builder()
+        .max_weight(100)
+        .weigher(|_, _| 40)
+        .build()
+        .expect("it is sound");
+    (0..10).for_each(|key| cache.insert(key, key));
+    assert_eq!(cache.len(), 2);
+}
+
+#[test]
 fn a_weigher_that_panics_leaves_the_cache_as_it_was() {
     let cache: Cache<u64, u64> = Cache::builder()
         .max_weight(10)
@@ -373,7 +384,10 @@ fn threads_that_do_everything_at_once_only_ever_see_right_values() {
                             3 => cache.expire(),
                             4..=8 => cache.insert(key, right(key)),
                             9..=13 => {
-                                assert_eq!(cache.get_or_insert_with(key, || right(key)), right(key))
+                                assert_eq!(
+                                    cache.get_or_insert_with(key, || right(key)),
+                                    right(key)
+                                );
                             }
                             _ => assert!(cache.get(&key).is_none_or(|value| value == right(key))),
                         }

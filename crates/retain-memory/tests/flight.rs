@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use retain_memory::{
     Agent, Begin, Bounds, Cache, Departures, Eviction, Exact, Flight, Held, Lead, Lookup, Outcome,
-    Shard, Table, Timing,
+    Quick, Shard, Table, Timing,
 };
 
 fn cache() -> Cache<u64, u64> {
@@ -485,4 +485,46 @@ fn leads_that_are_dropped_do_not_pile_up() {
         kept < 100,
         "{kept} abandoned flights are still on the board"
     );
+}
+
+fn lookup<'a>(probe: &'a Exact<'a, u64>) -> Lookup<'a, Exact<'a, u64>> {
+    Lookup {
+        hash: probe.0.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        probe,
+        now: 0,
+    }
+}
+
+#[test]
+fn what_was_computed_before_a_removal_is_not_stored_after_it() {
+    let shard = timed_shard();
+    let probe = Exact(&1);
+    let store = |epoch| {
+        let departures = &mut Departures::none();
+        let Ok(there) = shard.insert_absent(lookup(&probe), 1, Held::new(1), epoch, departures);
+        assert!(there.is_none());
+        peek(&shard, 1, 0)
+    };
+    let before = shard.with(|state| state.epoch());
+    let Ok(removed) = shard.remove(lookup(&probe), &mut Departures::none());
+    assert!(removed.is_none());
+    assert_eq!(store(Some(before)), None, "it was removed meanwhile");
+    let before = shard.with(|state| state.epoch());
+    shard.clear().for_each(drop);
+    assert_eq!(store(Some(before)), None, "all was removed meanwhile");
+    assert_eq!(store(Some(shard.with(|state| state.epoch()))), Some(1));
+}
+
+#[test]
+fn what_was_missing_is_stored_once_though_someone_else_stored_it_meanwhile() {
+    let shard = timed_shard();
+    let probe = Exact(&1);
+    let Quick::Miss(arrivals) = shard.get_quickly(lookup(&probe), |_| ()) else {
+        panic!("the shard is empty");
+    };
+    insert(&shard, 1, Held::new(7), 0);
+    let departures = &mut Departures::none();
+    let Ok(()) = shard.insert_since(lookup(&probe), 1, Held::new(1), arrivals, departures);
+    assert_eq!(shard.with(|state| state.table.len()), 1);
+    assert_eq!(peek(&shard, 1, 0), Some(7));
 }

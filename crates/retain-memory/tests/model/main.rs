@@ -27,6 +27,7 @@ enum Op {
     Insert(u64, u64, Life),
     InsertAbsent(u64, u64, Life),
     GetOrCompute(u64, u64, Life),
+    GetQuickly(u64, u64, Life),
     Remove(u64),
     ExpireAll,
     Resize(usize, u64),
@@ -52,6 +53,7 @@ fn op(keys: u64) -> impl Strategy<Value = Op> {
         2 => key.clone().prop_map(Op::Peek),
         10 => entry.clone().prop_map(|(key, weight, life)| Op::Insert(key, weight, life)),
         4 => entry.clone().prop_map(|(key, weight, life)| Op::InsertAbsent(key, weight, life)),
+        5 => entry.clone().prop_map(|(key, weight, life)| Op::GetQuickly(key, weight, life)),
         8 => entry.prop_map(|(key, weight, life)| Op::GetOrCompute(key, weight, life)),
         3 => key.prop_map(Op::Remove),
         1 => Just(Op::ExpireAll),
@@ -84,7 +86,7 @@ fn agree<S: Subject>(
     for (value, op) in (1000..).zip(ops) {
         let mut departures = Departures::none();
         let left = &mut departures;
-        let hold = |weight: u64, life: &Life| Held {
+        let entry = |weight: u64, life: &Life| Held {
             weight,
             timing: expires.then(|| Box::new(life.timing(now))),
             ..Held::new(value)
@@ -92,26 +94,31 @@ fn agree<S: Subject>(
         match op {
             Op::Get(key) => {
                 let got = subject.get(*key, now, left);
-                prop_assert_eq!(got, model.get(*key, now)?);
+                prop_assert_eq!(got, model.get(*key, now));
             }
             Op::Peek(key) => {
                 let got = subject.peek(*key, now);
                 prop_assert_eq!(got, model.peek(*key, now));
             }
             Op::Insert(key, weight, life) => {
-                let held = hold(*weight, life);
+                let held = entry(*weight, life);
                 subject.insert(*key, held.clone(), now, left);
                 model.insert(*key, held);
             }
             Op::InsertAbsent(key, weight, life) => {
-                let held = hold(*weight, life);
+                let held = entry(*weight, life);
                 let there = subject.insert_absent(*key, held.clone(), now, left);
                 prop_assert_eq!(there, model.insert_absent(*key, held, now));
             }
             Op::GetOrCompute(key, weight, life) => {
-                let held = hold(*weight, life);
+                let held = entry(*weight, life);
                 let got = subject.get_or_compute(*key, held.clone(), now, left);
-                prop_assert_eq!(got, model.get_or_compute(*key, held, now)?);
+                prop_assert_eq!(got, model.get_or_compute(*key, held, now));
+            }
+            Op::GetQuickly(key, weight, life) => {
+                let held = entry(*weight, life);
+                let got = subject.get_quickly(*key, held.clone(), now, left);
+                prop_assert_eq!(got, model.get_or_insert(*key, held, now));
             }
             Op::Remove(key) => {
                 let removed = subject.remove(*key, now, left);

@@ -112,14 +112,14 @@ impl Model {
         entry
     }
 
-    pub(crate) fn get(&mut self, key: u64, now: Nanos) -> Result<Option<u64>, TestCaseError> {
+    pub(crate) fn get(&mut self, key: u64, now: Nanos) -> Option<u64> {
         if let Some(position) = self.served(key, now) {
             self.counts[HITS] += 1;
             self.touch(position, Some(now));
-            return Ok(Some(self.entries[position].held.value));
+            return Some(self.entries[position].held.value);
         }
         self.counts[MISSES] += 1;
-        Ok(None)
+        None
     }
 
     pub(crate) fn peek(&self, key: u64, now: Nanos) -> Option<u64> {
@@ -166,22 +166,26 @@ impl Model {
         None
     }
 
-    pub(crate) fn get_or_compute(
-        &mut self,
-        key: u64,
-        held: Held<u64>,
-        now: Nanos,
-    ) -> Result<u64, TestCaseError> {
-        if let Some(there) = self.get(key, now)? {
+    pub(crate) fn get_or_compute(&mut self, key: u64, held: Held<u64>, now: Nanos) -> u64 {
+        if let Some(there) = self.get(key, now) {
             let position = self.position(key).expect("it was there");
             if self.entries[position].held.freshness(now) == Freshness::Stale {
                 self.replace(position, held);
             }
-            return Ok(there);
+            return there;
         }
         let value = held.value;
         self.arrive(key, held);
-        Ok(value)
+        value
+    }
+
+    /// As `get_or_compute`, but a stale value is as good as a fresh one.
+    pub(crate) fn get_or_insert(&mut self, key: u64, held: Held<u64>, now: Nanos) -> Option<u64> {
+        let there = self.get(key, now);
+        if there.is_none() {
+            self.arrive(key, held);
+        }
+        there
     }
 
     pub(crate) fn remove(&mut self, key: u64, now: Nanos) -> Option<u64> {

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use retain_memory::{
     Agent, AnyPolicy, Begin, Bounds, Departures, Eviction, Exact, Freshness, Held, Lookup, Nanos,
-    Outcome, Probe, Shard, Stats, Stored, Table,
+    Outcome, Probe, Quick, Shard, Stats, Stored, Table,
 };
 
 pub(crate) type Left<'a> = &'a mut Departures<u64, Held<u64>>;
@@ -19,6 +19,14 @@ pub(crate) trait Subject {
     fn insert_absent(&self, key: u64, held: Held<u64>, now: Nanos, left: Left<'_>) -> Option<u64>;
     /// The value there is, which is renewed if it is stale, or else the one given.
     fn get_or_compute(&self, key: u64, held: Held<u64>, now: Nanos, left: Left<'_>) -> u64;
+    /// The value there is, or none after storing the one given.
+    fn get_quickly(&self, key: u64, held: Held<u64>, now: Nanos, left: Left<'_>) -> Option<u64> {
+        let there = self.get(key, now, left);
+        if there.is_none() {
+            self.insert_absent(key, held, now, left);
+        }
+        there
+    }
     fn remove(&self, key: u64, now: Nanos, left: Left<'_>) -> Option<u64>;
     fn with<R>(&self, body: impl FnOnce(&mut Table<u64, Held<u64>, AnyPolicy>) -> R) -> R;
 
@@ -257,6 +265,27 @@ impl<Q: Wrap> Subject for ShardOf<Q> {
             }
             assert_eq!(self.shard.with(|state| state.in_flight()), 0);
             value
+        })
+    }
+
+    fn get_quickly(&self, key: u64, held: Held<u64>, now: Nanos, left: Left<'_>) -> Option<u64> {
+        self.at(key, now, |lookup| {
+            match self.shard.get_quickly(lookup, |held| held.value) {
+                Quick::Hit(value) => Some(value),
+                Quick::Miss(arrivals) => {
+                    // Every other time as if something had arrived meanwhile.
+                    let arrivals = arrivals.wrapping_sub(held.value % 2);
+                    let Ok(()) = self.shard.insert_since(lookup, key, held, arrivals, left);
+                    None
+                }
+                Quick::Unsure => {
+                    let there = self.get(key, now, left);
+                    if there.is_none() {
+                        self.insert_absent(key, held, now, left);
+                    }
+                    there
+                }
+            }
         })
     }
 
