@@ -87,12 +87,8 @@ SHAPES = {
     "a tuple": Shape(one, "f(pair)", "f; pair", 1.8, callable),
     "a method": Shape(method, "instance.f(5)", "instance; 5", 2.0, is_method=True),
     "1 of 3, defaults": Shape(two_defaults, "f(5)", "f; 5", floor=callable),
-    "1000 ints": Shape(
-        one, "for key in ints: f(key)", "for key in ints: f; key", None, callable, KEYS
-    ),
-    "1000 strs": Shape(
-        one, "for key in strs: f(key)", "for key in strs: f; key", None, callable, KEYS
-    ),
+    "1000 ints": Shape(one, "for key in ints: f(key)", "for key in ints: f; key", None, callable, KEYS),
+    "1000 strs": Shape(one, "for key in strs: f(key)", "for key in strs: f; key", None, callable, KEYS),
 }
 
 
@@ -128,9 +124,7 @@ def measure(quick):
         "Hits: retain.cache against functools.cache (ns per call)",
         ("call", "loop", "C", "functools", "retain", "ratio", "less loop", "target"),
     )
-    bounded = Table(
-        f"Hits: retain.lru_cache({SIZE}) against functools' (ns per call)", unbounded.columns
-    )
+    bounded = Table(f"Hits: retain.lru_cache({SIZE}) against functools' (ns per call)", unbounded.columns)
     memoized = Table(
         f"Hits: memoize(maxsize={SIZE}) against retain.lru_cache (ns per call)",
         ("call", "lru_cache", "memoize", "memoize / lru_cache", "target"),

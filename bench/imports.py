@@ -38,9 +38,7 @@ print(len(Watch.asked), "numpy" in Watch.asked)
 
 def run(code):
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
-    return subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment
-    )
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
 
 
 def measure(quick):

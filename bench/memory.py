@@ -82,10 +82,7 @@ def take(kind, size, rounds):
             shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             taken[cache].append(json.loads(shown))
     return {
-        cache: {
-            what: statistics.median(figures[what] for figures in all_rounds)
-            for what in ("bytes", "seconds")
-        }
+        cache: {what: statistics.median(figures[what] for figures in all_rounds) for what in ("bytes", "seconds")}
         for cache, all_rounds in taken.items()
     }
 

@@ -61,9 +61,7 @@ def measure(quick):
     )
     for name, (function, make_key) in STREAMS.items():
         rounds, seconds = (9, 0.003) if quick else (51, 0.004)
-        caches = {
-            label: stream(decorate(function), make_key) for label, decorate in DECORATORS.items()
-        }
+        caches = {label: stream(decorate(function), make_key) for label, decorate in DECORATORS.items()}
         times = take_turns(caches, rounds, seconds)
         more = ratio(times["functools"], times["retain"])
         medians = (median(times[label]) for label in DECORATORS)

@@ -20,9 +20,7 @@ BENCHES = ("hits", "misses", "memory", "imports")
 def main():
     parser = argparse.ArgumentParser(description="Measure retain against its peers.")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    parser.add_argument(
-        "--only", action="append", choices=BENCHES, metavar="NAME", help=", ".join(BENCHES)
-    )
+    parser.add_argument("--only", action="append", choices=BENCHES, metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE too")
     options = parser.parse_args()
 

@@ -62,19 +62,11 @@ class Table:
         return f"\n{self.title}\n{note}\n" + "\n".join(lines)
 
     def targets(self):
-        return [
-            (f"{self.title}: {row[0]}", cell)
-            for row in self.rows
-            for cell in row
-            if isinstance(cell, Target)
-        ]
+        return [(f"{self.title}: {row[0]}", cell) for row in self.rows for cell in row if isinstance(cell, Target)]
 
     def as_json(self):
         rows = [
-            [
-                {"target": str(cell), "met": cell.met} if isinstance(cell, Target) else cell
-                for cell in row
-            ]
+            [{"target": str(cell), "met": cell.met} if isinstance(cell, Target) else cell for cell in row]
             for row in self.rows
         ]
         return {"title": self.title, "note": self.note, "columns": self.columns, "rows": rows}

@@ -110,8 +110,7 @@ def run(align: Any, choices: dict[str, list[str]], endings: Endings) -> dict[str
     """Find for each name the nearest other, and the cost of the alignment."""
     numbers = endings.numbers
     return {
-        name: min((align(numbers[name], numbers[other]), other) for other in others)
-        for name, others in choices.items()
+        name: min((align(numbers[name], numbers[other]), other) for other in others) for name, others in choices.items()
     }
 
 
@@ -149,9 +148,7 @@ def compare(choices: dict[str, list[str]], endings: Endings) -> dict[str, tuple[
     return results["retain.cache"]
 
 
-def beyond(
-    choices: dict[str, list[str]], endings: Endings, expected: dict[str, tuple[int, str]]
-) -> None:
+def beyond(choices: dict[str, list[str]], endings: Endings, expected: dict[str, tuple[int, str]]) -> None:
     """Show on the same program what functools has no means for."""
     print("\nWhat functools has no means for, on the same program:")
 

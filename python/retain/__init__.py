@@ -13,7 +13,7 @@ __all__ = ["Cache", "cache", "cached_property", "lru_cache", "memoize"]
 __version__ = "0.1.0"
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name == "cacheutils":
         # A module that most programs do not need is imported by those that do.
         from importlib import import_module

@@ -11,7 +11,7 @@ from retain._rules import UNSET, count, rules
 TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
+    from typing import Any, Self
 
 CacheStats = namedtuple(  # noqa: PYI024 - typed in the stubs; typing is not imported at start-up
     "CacheStats",
@@ -108,7 +108,7 @@ class Cache(CacheBase):
         max_bytes: int | None = None,
         weigher: Callable[[Any], float] | None = None,
         on_evict: Callable[[Any, Any, str], Any] | None = None,
-    ) -> Cache:
+    ) -> Self:
         return super().__new__(
             cls,
             rules(

@@ -132,10 +132,7 @@ class cached_property:  # noqa: N801 - functools' name
         if self.attrname is None:
             self.attrname = name
         elif name != self.attrname:
-            msg = (
-                "Cannot assign the same cached_property to two different names "
-                f"({self.attrname!r} and {name!r})."
-            )
+            msg = f"Cannot assign the same cached_property to two different names ({self.attrname!r} and {name!r})."
             raise TypeError(msg)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -148,10 +145,7 @@ class cached_property:  # noqa: N801 - functools' name
         try:
             cache = instance.__dict__
         except AttributeError:
-            msg = (
-                f"No '__dict__' attribute on {type(instance).__name__!r} "
-                f"instance to cache {name!r} property."
-            )
+            msg = f"No '__dict__' attribute on {type(instance).__name__!r} instance to cache {name!r} property."
             raise TypeError(msg) from None
 
         def compute(_: int) -> Any:

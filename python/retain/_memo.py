@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections import namedtuple
+from contextlib import suppress
 from contextvars import ContextVar
 
 TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
     import asyncio
+    import inspect
     from collections.abc import Callable, Iterator
+    from typing import Any
 
     from retain._retain import FlightView, Memoized, MethodCache, Ticket
-    from typing import Any
 
 MemoInfo = namedtuple(  # noqa: PYI024 - typed in the stubs; typing is not imported at start-up
     "MemoInfo",
@@ -40,9 +42,24 @@ def iterate(memo: Memoized) -> Iterator[Entry]:
 
 
 class BoundMemoized:
-    """A memoized method of one instance, with the results of that instance."""
+    # A memoized method of one instance, with the results of that instance.
 
     __slots__ = ("__func__", "__self__")
+
+    @property
+    def __doc__(self) -> str | None:
+        return self.__func__.__doc__
+
+    @property
+    def __module__(self) -> str:  # type: ignore[override]
+        return self.__func__.__module__
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        import inspect
+        from types import MethodType
+
+        return inspect.signature(MethodType(self.__func__.__wrapped__, self.__self__))
 
     def __init__(self, function: Memoized, instance: object) -> None:
         self.__func__ = function
@@ -153,11 +170,11 @@ def _log_failed_refresh(function: Callable[..., Any], error: BaseException) -> N
 
 
 class _Computation:
-    """A task that computes, and how many wait for it."""
+    """A task that computes, if it is known, and how many wait for it."""
 
     __slots__ = ("loop", "task", "waiting")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[None] | None) -> None:
         self.loop = loop
         self.task = task
         self.waiting = 0
@@ -170,60 +187,50 @@ _computations: dict[int, _Computation] = {}
 _agent: ContextVar[int | None] = ContextVar("retain_agent", default=None)
 
 
-async def resolve(
-    memo: Memoized, args: tuple[Any, ...], kwargs: dict[str, Any], anew: bool = False
-) -> Any:
+async def resolve(memo: Memoized, args: tuple[Any, ...], kwargs: dict[str, Any], anew: bool = False) -> Any:
     """Await the result of an async memoized function: kept, being computed, or computed now."""
+    import asyncio
+
     while True:
         kind, value, further = memo._begin(args, kwargs, anew)
-        led = kind == "lead"
-        if kind == "hit":
-            return value
-        if kind == "stale":
+        if kind in ("hit", "stale"):
             if further is not None:
-                ticket, flight = further
-                _start(ticket, flight, args, kwargs)
+                _start(*further, args, kwargs)
             return value
+        led = kind == "lead"
+        ticket, flight = further if led else (None, further)
+        if flight is None:
+            return await _compute_alone(ticket, args, kwargs)
         if led:
-            ticket, flight = further
-            if flight is None:
-                return await _compute_alone(ticket, args, kwargs)
             _start(ticket, flight, args, kwargs)
-        else:
-            flight = further
-        agent = _agent.get()
-        wait = flight.join(agent) if agent is not None else None
-        if agent is not None and wait is None and not led:
+        if not await _landing(flight):
             # Whoever computes waits for this very call: computing again is the only way on.
             return await memo.__wrapped__(*args, **kwargs)
-        try:
-            await _landing(flight)
-        finally:
-            if wait is not None:
-                wait.end()
         outcome = flight.outcome()
-        if not led:
-            flight.joined(outcome is not None and outcome[0])
         if outcome is None:
             if led:
                 # The function raised it: it is this caller's to bear, and nobody else's.
-                import asyncio
-
                 raise asyncio.CancelledError
             continue
         got_value, result = outcome
+        if not led:
+            flight.joined(got_value)
+        # An exception will hold this frame, and the flight holds the exception: the circle must not close.
+        ticket = flight = further = outcome = None
         if got_value:
             return result
-        # The exception will hold this frame, and the flight holds the exception: the circle must not close.
-        ticket = flight = further = outcome = None
         try:
             raise result
         finally:
             del result
 
 
-async def _landing(flight: FlightView) -> None:
-    """Wait until the flight has ended. When everyone who waits is cancelled, so is the computation."""
+async def _landing(flight: FlightView) -> bool:
+    """
+    Wait until the flight has ended; ``False`` if that would be for ever.
+
+    When everyone who waits is cancelled, so is the computation.
+    """
     import asyncio
 
     loop = asyncio.get_running_loop()
@@ -234,40 +241,39 @@ async def _landing(flight: FlightView) -> None:
             landed.set_result(None)
 
     def tell() -> None:
-        try:
+        # If that loop is closed, nobody waits there any more.
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(wake)
-        except RuntimeError:
-            # That loop is closed: nobody waits there any more.
-            pass
 
+    agent = _agent.get()
+    wait = flight.join(agent) if agent is not None else None
+    if agent is not None and wait is None:
+        return False
     if not flight.subscribe(tell):
-        return
-    computation = _computations.get(flight.number)
-    if computation is None:
-        await landed
-        return
+        return True
+    computation = _computations.get(flight.number) or _Computation(loop, None)
     computation.waiting += 1
     try:
         await landed
     finally:
+        if wait is not None:
+            wait.end()
         computation.waiting -= 1
-        if computation.waiting == 0 and not landed.done() or landed.cancelled():
+        if landed.cancelled():
             _cancel(computation)
+    return True
 
 
 def _cancel(computation: _Computation) -> None:
-    if computation.waiting > 0:
+    task = computation.task
+    if task is None or computation.waiting > 0:
         return
-    try:
-        computation.loop.call_soon_threadsafe(computation.task.cancel)
-    except RuntimeError:
-        # Its loop is closed, and the task with it.
-        pass
+    # If its loop is closed, the task is gone with it.
+    with suppress(RuntimeError):
+        computation.loop.call_soon_threadsafe(task.cancel)
 
 
-def _start(
-    ticket: Ticket, flight: FlightView, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> None:
+def _start(ticket: Ticket, flight: FlightView, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     import asyncio
 
     loop = asyncio.get_running_loop()

@@ -7,7 +7,8 @@ from functools import update_wrapper
 
 from retain._memo import HELPERS
 from retain._retain import memoize_wrapper
-from retain._rules import UNSET, function as checked_function, rules, seconds
+from retain._rules import UNSET, rules, seconds
+from retain._rules import function as checked_function
 
 TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ def memoize(
     key : callable, optional
         Given the arguments, returns the hashable key to keep the result under.
     typed : bool, default True
-        Whether ``f(1)``, ``f(1.0)`` and ``f(True)`` are three calls, in nested tuples too; ``0.0`` and ``-0.0`` as well.
-        With ``False``, arguments that are equal are one.
+        Whether ``f(1)``, ``f(1.0)`` and ``f(True)`` are three calls, in nested tuples too; so are
+        ``0.0`` and ``-0.0``. With ``False``, arguments that are equal are one.
     ignore : iterable of str, optional
         Names of parameters that make no difference to the result.
     single_flight : bool, default True
@@ -159,16 +160,14 @@ def memoize(
     return decorate if function is None else decorate(function)
 
 
-def _wrap(
-    function: Any, rules: dict[str, Any], options: dict[str, Any], parameters: dict[str, Any]
-) -> Any:
+def _wrap(function: Any, rules: dict[str, Any], options: dict[str, Any], parameters: dict[str, Any]) -> Any:
     import inspect
 
     if not callable(function):
         msg = f"memoize decorates a callable, but was given {function!r}; options are passed by keyword"
         raise TypeError(msg)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        msg = f"{function!r} is a generator function: what it returns can be iterated over only once. Return a list or a tuple"
+        msg = f"{function!r} is a generator function: its result can be iterated over only once. Return a list"
         raise TypeError(msg)
     asynchronous = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004 - the method is what may be async
@@ -209,7 +208,8 @@ def _signature(inspect: Any, function: Any, ignore: tuple[str, ...]) -> tuple[An
     known = signature.parameters
     unknown = [name for name in ignore if name not in known]
     if unknown:
-        msg = f"ignore names {unknown[0]!r}, but {function!r} has no such parameter; it has {', '.join(known) or 'none'}"
+        names = ", ".join(known) or "none"
+        msg = f"ignore names {unknown[0]!r}, but {function!r} has no such parameter; it has {names}"
         raise ValueError(msg)
     kinds = inspect.Parameter
     kept = []
@@ -245,7 +245,8 @@ def _copier(copy: Any) -> Any:
     if copy is not True and copy != "deepcopy":
         msg = f"copy is {copy!r}, but it must be True, 'deepcopy' or a callable"
         raise ValueError(msg)
-    from copy import copy as shallow, deepcopy
+    from copy import copy as shallow
+    from copy import deepcopy
 
     return shallow if copy is True else deepcopy
 

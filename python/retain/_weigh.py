@@ -79,7 +79,7 @@ def _attributes(part: object) -> Any:
     found = list(getattr(part, "__dict__", {}).values())
     for kind in type(part).__mro__:
         names = kind.__dict__.get("__slots__", ())
-        for name in (names,) if isinstance(names, str) else names:
-            if name not in ("__dict__", "__weakref__") and hasattr(part, name):
-                found.append(getattr(part, name))
+        slots = {names} if isinstance(names, str) else set(names)
+        slots -= {"__dict__", "__weakref__"}
+        found.extend(getattr(part, name) for name in slots if hasattr(part, name))
     return found

@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::{PyException, PyRuntimeWarning, PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -57,6 +58,8 @@ pub(crate) struct Rules {
 pub(crate) struct Keeper {
     pub(crate) entries: Entries,
     pub(crate) rules: Arc<Rules>,
+    /// Some entry has an end of its own, whatever the rules say.
+    ends: AtomicBool,
 }
 
 /// Seconds as nanoseconds; what is more than 500 years is for ever.
@@ -77,11 +80,6 @@ impl Rules {
     /// Whether a hit needs nothing but to be returned.
     pub(crate) fn is_plain(&self) -> bool {
         !self.is_timed()
-    }
-
-    /// The present, where it matters.
-    pub(crate) fn now(&self) -> Nanos {
-        if self.is_timed() { now() } else { 0 }
     }
 
     pub(crate) fn traverse(
@@ -167,6 +165,7 @@ impl Keeper {
         Self {
             entries: Shard::new(table),
             rules,
+            ends: AtomicBool::new(false),
         }
     }
 
@@ -178,8 +177,23 @@ impl Keeper {
         Lookup {
             hash,
             probe,
-            now: self.rules.now(),
+            now: self.now(),
         }
+    }
+
+    /// The present, where it matters.
+    pub(crate) fn now(&self) -> Nanos {
+        if self.rules.is_timed() || self.ends.load(Ordering::Relaxed) {
+            now()
+        } else {
+            0
+        }
+    }
+
+    /// From here on, entries may have ends of their own.
+    pub(crate) fn allow_ends(&self) {
+        self.ends.store(true, Ordering::Relaxed);
+        self.entries.with(|state| state.table.set_expires(true));
     }
 
     /// Shows the collector the entries; the rules are shown by whoever owns them.

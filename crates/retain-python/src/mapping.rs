@@ -167,16 +167,16 @@ impl CacheBase {
                     drop(crate::object::owned_or_error(py, unsafe {
                         waiter.block()
                     })?);
-                    let outcome = waiter.outcome().unwrap_or(Outcome::Abandoned);
-                    self.keeper
-                        .entries
-                        .joined(matches!(outcome, Outcome::Value(_)));
-                    match outcome {
-                        Outcome::Value(held) => return Ok(value_of(held)),
-                        Outcome::Error(error) => {
+                    match waiter.outcome() {
+                        Some(Outcome::Value(held)) => {
+                            self.keeper.entries.joined(true);
+                            return Ok(value_of(held));
+                        }
+                        Some(Outcome::Error(error)) => {
+                            self.keeper.entries.joined(false);
                             return Err(PyErr::from_value(error.bind(py).clone()));
                         }
-                        Outcome::Abandoned => {}
+                        Some(Outcome::Abandoned) | None => {}
                     }
                 }
             }
@@ -202,7 +202,7 @@ impl CacheBase {
 
     fn __len__(&self, py: Python<'_>) -> usize {
         let mut left = Departures::none();
-        let now = self.keeper.rules.now();
+        let now = self.keeper.now();
         let size = self.keeper.entries.with(|state| {
             state.table.expire_all(now, &mut left);
             state.table.len()
@@ -285,9 +285,7 @@ impl CacheBase {
                 format!("ttl is {seconds}, but a time to live is 0 seconds or more"),
             )),
             Some(_) => {
-                self.keeper
-                    .entries
-                    .with(|state| state.table.set_expires(true));
+                self.keeper.allow_ends();
                 self.store(key, value, ttl)
             }
             None => self.store(key, value, None),
@@ -343,7 +341,7 @@ impl CacheBase {
         &self,
         py: Python<'py>,
     ) -> PyResult<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
-        let now = self.keeper.rules.now();
+        let now = self.keeper.now();
         let live = self.keeper.entries.with(|state| {
             let live = state.table.iter().filter(|(_, held)| held.is_served(now));
             live.map(|(key, held)| (key.clone(), held.clone()))

@@ -516,14 +516,16 @@ impl Memo {
         let Some(outcome) = waiter.outcome() else {
             return Ok(None);
         };
-        waiter
-            .place
-            .keeper(self)
-            .entries
-            .joined(matches!(outcome, Outcome::Value(_)));
+        let entries = &waiter.place.keeper(self).entries;
         match outcome {
-            Outcome::Value(held) => self.present(py, held).map(Some),
-            Outcome::Error(error) => Err(PyErr::from_value(error.bind(py).clone())),
+            Outcome::Value(held) => {
+                entries.joined(true);
+                self.present(py, held).map(Some)
+            }
+            Outcome::Error(error) => {
+                entries.joined(false);
+                Err(PyErr::from_value(error.bind(py).clone()))
+            }
             Outcome::Abandoned => Ok(None),
         }
     }
@@ -574,7 +576,7 @@ impl Memo {
 
     /// The entries at a place: (arguments, value or exception, whether it is one, weight, seconds it took).
     fn entries<'py>(&self, py: Python<'py>, keeper: &Keeper) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        let now = keeper.rules.now();
+        let now = keeper.now();
         let live = keeper.entries.with(|state| {
             let live = state.table.iter().filter(|(_, held)| held.is_served(now));
             live.map(|(key, held)| (key.clone(), held.clone()))

@@ -273,12 +273,8 @@ class LRI(Bounded[K, V]):
             }
 
     def _slots_of_subclass(self) -> dict[str, Any]:
-        names = copyreg._slotnames(self.__class__)  # type: ignore[attr-defined] # noqa: SLF001
-        return {
-            name: getattr(self, name)
-            for name in names
-            if name not in Bounded.__slots__ and hasattr(self, name)
-        }
+        names = copyreg._slotnames(self.__class__)  # type: ignore[attr-defined]
+        return {name: getattr(self, name) for name in names if name not in Bounded.__slots__ and hasattr(self, name)}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return copyreg.__newobj__, (self.__class__,), self._state()  # type: ignore[attr-defined]

@@ -114,9 +114,7 @@ class ThresholdCounter(Generic[K]):
 
     def _drop_rare(self) -> None:
         done = self.total // self._period
-        self._counts = {
-            key: entry for key, entry in self._counts.items() if entry[0] + entry[1] > done
-        }
+        self._counts = {key: entry for key, entry in self._counts.items() if entry[0] + entry[1] > done}
 
     def update(self, iterable: Any = None, **kwargs: int) -> None:
         """Count many keys.
@@ -260,6 +258,4 @@ class ThresholdCounter(Generic[K]):
         return list(self.iteritems())
 
     def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}(threshold={self._threshold!r}, {dict(self.iteritems())!r})"
-        )
+        return f"{self.__class__.__name__}(threshold={self._threshold!r}, {dict(self.iteritems())!r})"

@@ -16,9 +16,7 @@ R = TypeVar("R")
 
 def is_store(cache: object) -> bool:
     """Say whether items can be read from and written to an object."""
-    return callable(getattr(cache, "__getitem__", None)) and callable(
-        getattr(cache, "__setitem__", None)
-    )
+    return callable(getattr(cache, "__getitem__", None)) and callable(getattr(cache, "__setitem__", None))
 
 
 class CachedFunction(Generic[P, R]):
@@ -51,9 +49,7 @@ class CachedFunction(Generic[P, R]):
             store = self._store = cache
             self.get_cache = lambda: store
         else:
-            raise TypeError(
-                f"expected cache to be dict-like, or a callable that returns such, not {cache!r}"
-            )
+            raise TypeError(f"expected cache to be dict-like, or a callable that returns such, not {cache!r}")
         self.func = func
         self.scoped = scoped
         self.typed = typed

@@ -49,7 +49,7 @@ class MinIDMap(Generic[T]):
         def died(reference: ref[T]) -> None:
             numbers = myself()
             if numbers is not None:
-                numbers._release(reference)  # noqa: SLF001 - our own
+                numbers._release(reference)
 
         self._died = died
 

@@ -115,9 +115,7 @@ class CachedMethod(Generic[P, R]):
 
     def _with_instance(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         if not args:
-            raise TypeError(
-                f"{self.func!r} was called on its class and needs an instance as its first argument"
-            )
+            raise TypeError(f"{self.func!r} was called on its class and needs an instance as its first argument")
         return args
 
     def _key(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -170,10 +168,7 @@ class CachedMethod(Generic[P, R]):
         name = self.__class__.__name__
         if self.bound_to is None:
             return f"{name}(func={self.func!r}, scoped={self.scoped!r}, typed={self.typed!r})"
-        return (
-            f"<{name} func={self.func!r} scoped={self.scoped!r} typed={self.typed!r}"
-            f" bound_to={self.bound_to!r}>"
-        )
+        return f"<{name} func={self.func!r} scoped={self.scoped!r} typed={self.typed!r} bound_to={self.bound_to!r}>"
 
 
 def cachedmethod(
