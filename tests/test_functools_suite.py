@@ -11,7 +11,6 @@ import sys
 import unittest
 
 import pytest
-
 import retain
 
 pytest.importorskip("test.support", reason="this Python comes without its own tests")

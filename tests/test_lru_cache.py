@@ -544,9 +544,7 @@ def make_cycle(decorate, where):
     return weakref.ref(function), weakref.ref(node)
 
 
-@pytest.mark.parametrize(
-    "where", ["value", "key", "second key", "keyword", "inside a tuple", "attribute"]
-)
+@pytest.mark.parametrize("where", ["value", "key", "second key", "keyword", "inside a tuple", "attribute"])
 @pytest.mark.parametrize("decorate", [cache, lru_cache, lru_cache(maxsize=None, typed=True)])
 def test_a_cycle_through_the_cache_is_collected(decorate, where):
     references = make_cycle(decorate, where)

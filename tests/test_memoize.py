@@ -598,9 +598,7 @@ class Node:
     pass
 
 
-@pytest.mark.parametrize(
-    "where", ["value", "argument", "keyword", "further", "default", "key", "on_evict", "error"]
-)
+@pytest.mark.parametrize("where", ["value", "argument", "keyword", "further", "default", "key", "on_evict", "error"])
 def test_a_cycle_through_the_cache_is_collected(where):
     node = Node()
 

@@ -606,9 +606,7 @@ def test_loops_in_several_threads_share_one_computation():
         return object()
 
     results = []
-    workers = [
-        threading.Thread(target=lambda: results.append(asyncio.run(function(1)))) for _ in range(6)
-    ]
+    workers = [threading.Thread(target=lambda: results.append(asyncio.run(function(1)))) for _ in range(6)]
     for worker in workers:
         worker.start()
     assert entered.wait(20)

@@ -333,9 +333,7 @@ def make(signature):
     return namespace["function"]
 
 
-spelled = st.tuples(
-    st.lists(values, max_size=5), st.dictionaries(st.sampled_from("abcdmnxy"), values, max_size=4)
-)
+spelled = st.tuples(st.lists(values, max_size=5), st.dictionaries(st.sampled_from("abcdmnxy"), values, max_size=4))
 
 
 @settings(max_examples=300, deadline=None)
@@ -354,7 +352,5 @@ def test_two_calls_are_one_exactly_if_the_interpreter_binds_them_alike(signature
             continue
         assert memoized(*args, **kwargs) == expected
         # What it returns is how the interpreter bound the call.
-        distinct.add(
-            tuple(tuple(sorted(x.items())) if isinstance(x, dict) else x for x in expected)
-        )
+        distinct.add(tuple(tuple(sorted(x.items())) if isinstance(x, dict) else x for x in expected))
         assert memoized.cache_info().currsize == len(distinct)

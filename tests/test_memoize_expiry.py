@@ -117,9 +117,7 @@ def test_a_callable_tells_how_long_each_result_lives():
 def test_a_lifetime_that_makes_no_sense_is_warned_of_and_the_result_is_returned(lifetime, message):
     function, calls = counted(ttl=lifetime)
     for _ in range(2):
-        with pytest.warns(
-            RuntimeWarning, match=r"a result of .*function\(\) was returned but not kept"
-        ) as caught:
+        with pytest.warns(RuntimeWarning, match=r"a result of .*function\(\) was returned but not kept") as caught:
             assert function(1).startswith("1 for")
         assert message in str(caught[0].message)
     assert len(calls) == 2
@@ -127,9 +125,7 @@ def test_a_lifetime_that_makes_no_sense_is_warned_of_and_the_result_is_returned(
 
 
 def test_jitter_shortens_lives_each_by_another_share():
-    much, little = (
-        memoize(lambda x: x, ttl=2, ttl_jitter=jitter, maxsize=None) for jitter in (1, 0.1)
-    )
+    much, little = (memoize(lambda x: x, ttl=2, ttl_jitter=jitter, maxsize=None) for jitter in (1, 0.1))
     for x in range(300):
         much(x), little(x)
     time.sleep(1)
@@ -368,14 +364,10 @@ def test_the_default_weigher_estimates_what_is_very_large():
     ],
 )
 @pytest.mark.parametrize("single_flight", [True, False])
-def test_a_weigher_that_fails_is_warned_of_and_the_result_is_returned(
-    weigher, message, single_flight
-):
+def test_a_weigher_that_fails_is_warned_of_and_the_result_is_returned(weigher, message, single_flight):
     function, calls = counted(weigher=weigher, max_bytes=100, single_flight=single_flight)
     for _ in range(2):
-        with pytest.warns(
-            RuntimeWarning, match=r"a result of .*function\(\) was returned but not kept"
-        ) as caught:
+        with pytest.warns(RuntimeWarning, match=r"a result of .*function\(\) was returned but not kept") as caught:
             assert function(1).startswith("1 for")
         assert message in str(caught[0].message)
     assert len(calls) == 2
@@ -628,9 +620,7 @@ def test_a_callback_is_told_whose_time_is_over():
 
 def test_a_callback_is_told_the_key_where_there_is_a_key_function():
     told = []
-    function = memoize(
-        lambda x: -x, maxsize=1, key=lambda x: ("key", x), on_evict=lambda *what: told.append(what)
-    )
+    function = memoize(lambda x: -x, maxsize=1, key=lambda x: ("key", x), on_evict=lambda *what: told.append(what))
     function(1), function(2)
     assert told == [(("key", 1), -1, "evicted")]
 

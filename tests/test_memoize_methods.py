@@ -212,6 +212,38 @@ def test_a_class_made_at_run_time_is_collected():
     assert [reference() for reference in references] == [None, None]
 
 
+def test_a_class_with_slots_made_at_run_time_is_collected():
+    class Slots:
+        __slots__ = ("__weakref__",)
+
+        @memoize
+        def method(self):
+            return self
+
+    Slots().method()
+    references = weakref.ref(Slots), weakref.ref(Slots.method)
+    del Slots
+    gc.collect()
+    assert [reference() for reference in references] == [None, None]
+
+
+def test_the_counts_of_very_many_instances_are_kept():
+    class Local:
+        @memoize
+        def method(self):
+            return 1
+
+    kept = []
+    for number in range(500):
+        local = Local()
+        local.method(), local.method()
+        if number % 5 == 0:
+            kept.append(local)
+    del local
+    info = Local.method.cache_info()
+    assert (info.hits, info.misses, info.currsize) == (500, 500, 100)
+
+
 def test_an_instance_at_an_address_used_before_has_nothing():
     class Slots:
         __slots__ = ("__weakref__", "name")
@@ -645,13 +677,7 @@ def test_a_pickled_instance_leaves_its_results_behind(protocol):
 
 def test_unpickling_an_instance_needs_no_retain(tmp_path):
     module = tmp_path / "bags.py"
-    module.write_text(
-        "from retain import memoize\n"
-        "class Bag:\n"
-        "    @memoize\n"
-        "    def total(self):\n"
-        "        return 3\n"
-    )
+    module.write_text("from retain import memoize\nclass Bag:\n    @memoize\n    def total(self):\n        return 3\n")
     dump = "import bags, pickle, sys; b = bags.Bag(); b.total(); print(pickle.dumps(b).hex())"
     load = (
         "import sys; sys.modules['retain'] = sys.modules['retain._retain'] = None\n"
@@ -660,9 +686,7 @@ def test_unpickling_an_instance_needs_no_retain(tmp_path):
 
     def run(program, *args):
         command = [sys.executable, "-B", "-c", program, *args]
-        ended = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False
-        )
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout.strip()
 

@@ -44,11 +44,7 @@ BODIES = ["time.sleep(60)", "while True: time.sleep(0)", "while True: pass"]
 def test_a_thread_inside_a_cached_call_ends_as_with_functools(decorator, body):
     setup = f"function = {decorator}(work)\ndef call(): function(1)"
     outcomes = [
-        run(
-            PROGRAM.format(
-                imports=f"from {module} import cache, lru_cache", body=body, setup=setup, then=""
-            )
-        )
+        run(PROGRAM.format(imports=f"from {module} import cache, lru_cache", body=body, setup=setup, then=""))
         for module in ("functools", "retain")
     ]
     assert outcomes[0] == outcomes[1] == (3, "done\n", "")
@@ -156,9 +152,7 @@ def test_a_thread_inside_the_users_code_does_not_disturb_the_end(where, body):
     assert run(program) == (3, "done\n", "")
 
 
-@pytest.mark.parametrize(
-    "where", ["memoized", "cached property", "memoized, refreshed", "factory", "coroutine"]
-)
+@pytest.mark.parametrize("where", ["memoized", "cached property", "memoized, refreshed", "factory", "coroutine"])
 def test_a_thread_that_waits_for_another_does_not_disturb_the_end(where):
     setup = SETUPS[where].replace("Data().value", "data.value")
     if where == "cached property":
@@ -170,6 +164,60 @@ time.sleep(0.05)
 """
     for body in BODIES[:2]:
         program = PROGRAM.format(imports="import retain", body=body, setup=setup, then=then)
+        assert run(program) == (3, "done\n", "")
+
+
+USES = {
+    "calls": "function(number % 50)",
+    "methods": "data.method(number % 50)",
+    "counts": "function.cache_info()",
+    "counts of a method": "Data.method.cache_info(); data.method.cache_info()",
+    "entries": "list(function); function.set(1, number % 50); function.invalidate(number % 50)",
+    "cached": "cached(number % 50); cached.cache_info()",
+    "mapping": "cache[number % 50] = Late(); cache.stats(); list(cache.items())",
+    "new instances": "new = Data(); new.method(1); new.value",
+    "stale": "stale(number % 5)",
+    "late": "late(number % 50)",
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_threads_that_use_caches_without_end_do_not_disturb_the_end(use):
+    program = """
+import retain, sys, threading, time
+
+class Late:
+    def __del__(self):
+        for _ in range(10): pass
+
+function = retain.memoize(lambda x: [x], maxsize=20)
+late = retain.memoize(lambda x: Late(), maxsize=20, on_evict=lambda *_: None)
+stale = retain.memoize(lambda x: [x], ttl=0.0001, stale_while_revalidate=60)
+cached = retain.lru_cache(maxsize=20)(lambda x: [x])
+cache = retain.Cache(20)
+
+class Data:
+    @retain.memoize
+    def method(self, x): return [x]
+    @retain.cached_property
+    def value(self): return 1
+
+data = Data()
+sys.setswitchinterval(1e-5)
+
+def work():
+    number = 0
+    while True:
+        number += 1
+        USE
+
+for _ in range(4):
+    threading.Thread(target=work, daemon=True).start()
+time.sleep(0.05)
+print("done")
+sys.exit(3)
+""".replace("USE", USES[use])
+    for _ in range(3):
         assert run(program) == (3, "done\n", "")
 
 

@@ -69,9 +69,7 @@ def run(suite: Path, *arguments: str, **environment: str) -> dict[str, str | Non
     report = suite.parent / "report.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
     command += ["--rootdir", str(suite.parent), f"--junitxml={report}", *arguments, str(suite)]
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, env={**os.environ, **environment}
-    )
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, **environment})
     if not report.exists():
         sys.exit(f"pytest did not run:\n{done.stdout}{done.stderr}")
     # Written by pytest a moment ago, not a stranger's.

@@ -59,9 +59,7 @@ def say(text: str) -> None:
 def ask(path: Path) -> Interpreter | None:
     """Start the interpreter and ask who it is; None where it does not run (a pyenv shim, say)."""
     try:
-        answer = subprocess.run(
-            [path, "-I", "-c", PROBE], check=True, capture_output=True, text=True, timeout=60
-        )
+        answer = subprocess.run([path, "-I", "-c", PROBE], check=True, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
         return None
     facts = json.loads(answer.stdout)
@@ -84,11 +82,7 @@ def candidates() -> list[Path]:
     on_path = [Path(entry) for entry in os.environ.get("PATH", "").split(os.pathsep) if entry]
     folders = [*on_path, *sorted(pyenv.glob("versions/*/bin"), reverse=True)]
     return [
-        file
-        for folder in folders
-        if folder.is_dir()
-        for file in sorted(folder.iterdir())
-        if NAME.fullmatch(file.name)
+        file for folder in folders if folder.is_dir() for file in sorted(folder.iterdir()) if NAME.fullmatch(file.name)
     ]
 
 

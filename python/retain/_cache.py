@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import ItemsView, KeysView, MutableMapping, ValuesView
+from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 
 from retain._retain import CacheBase
 from retain._rules import UNSET, count, rules
@@ -30,7 +30,9 @@ CacheStats = namedtuple(  # noqa: PYI024 - typed in the stubs; typing is not imp
 )
 
 
-class _Values(ValuesView):
+class _Values(ValuesView):  # type: ignore[type-arg]
+    _mapping: Cache
+
     def __iter__(self) -> Iterator[Any]:
         return iter([value for _, value in self._mapping._items()])
 
@@ -38,7 +40,9 @@ class _Values(ValuesView):
         return any(other is value or other == value for other in self)
 
 
-class _Items(ItemsView):
+class _Items(ItemsView):  # type: ignore[type-arg]
+    _mapping: Cache
+
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         return iter(self._mapping._items())
 
@@ -50,7 +54,7 @@ class _Items(ItemsView):
         return found is not UNSET and (found is value or bool(found == value))
 
 
-class Cache(CacheBase):
+class Cache(CacheBase):  # type: ignore[type-arg]
     """
     A thread-safe mapping that keeps no more than it is told to.
 
@@ -184,11 +188,13 @@ class Cache(CacheBase):
         return iter([key for key, _ in self._items()])
 
     def __eq__(self, other: object) -> bool:
-        if not hasattr(other, "keys"):
+        if isinstance(other, Cache):
+            other = dict(other._items())
+        if not isinstance(other, Mapping):
             return NotImplemented
-        return dict(self._items()) == dict(other.items())
+        return dict(self._items()) == other
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         stats = self.stats()

@@ -126,7 +126,7 @@ class cached_property:  # noqa: N801 - functools' name
         self.__doc__ = func.__doc__
         if hasattr(func, "__module__"):
             self.__module__ = func.__module__
-        self._flights = CacheBase(_ONLY_FLIGHTS)
+        self._flights: CacheBase[int, Any] = CacheBase(_ONLY_FLIGHTS)
 
     def __set_name__(self, owner: type, name: str) -> None:
         if self.attrname is None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import namedtuple
 from contextlib import suppress
 from contextvars import ContextVar
+
+from retain._retain import after_fork_in_child
 
 TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from retain._retain import FlightView, Memoized, MethodCache, Ticket
+    from retain._retain import _Flight, _Memoized, _MethodCache, _Ticket
 
 MemoInfo = namedtuple(  # noqa: PYI024 - typed in the stubs; typing is not imported at start-up
     "MemoInfo",
@@ -36,9 +39,12 @@ Entry = namedtuple(  # noqa: PYI024 - as above
 )
 
 
-def iterate(memo: Memoized) -> Iterator[Entry]:
+def iterate(memo: _Memoized) -> Iterator[Entry]:
     """Iterate over the entries of a memoized function as they are now."""
     return iter([Entry(*entry) for entry in memo._entries()])
+
+
+_FORWARDED = {"__annotations__", "__name__", "__qualname__", "__type_params__", "__wrapped__"}
 
 
 class BoundMemoized:
@@ -47,8 +53,9 @@ class BoundMemoized:
     __slots__ = ("__func__", "__self__")
 
     @property
-    def __doc__(self) -> str | None:
-        return self.__func__.__doc__
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        doc: str | None = self.__func__.__doc__
+        return doc
 
     @property
     def __module__(self) -> str:  # type: ignore[override]
@@ -61,7 +68,7 @@ class BoundMemoized:
 
         return inspect.signature(MethodType(self.__func__.__wrapped__, self.__self__))
 
-    def __init__(self, function: Memoized, instance: object) -> None:
+    def __init__(self, function: _Memoized, instance: object) -> None:
         self.__func__ = function
         self.__self__ = instance
 
@@ -96,7 +103,16 @@ class BoundMemoized:
         return iter([Entry(*entry) for entry in self.__func__._entries(self.__self__)])
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name not in _FORWARDED:
+            # What the function does as an object, its methods do not.
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(msg)
         return getattr(self.__func__, name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> BoundMemoized:
+        from copy import deepcopy
+
+        return BoundMemoized(self.__func__, deepcopy(self.__self__, memo))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BoundMemoized):
@@ -113,8 +129,12 @@ class BoundMemoized:
         return f"<bound method {self.__func__.__qualname__} of {self.__self__!r}>"
 
 
-def keep_beside(caches: dict[int, Any], instance: object, cache: MethodCache) -> None:
-    """Keep the results of an instance that takes no attributes, for as long as it lives."""
+def keep_beside(caches: dict[int, Any], instance: object, cache: _MethodCache) -> _MethodCache:
+    """
+    Keep the results of an instance that takes no attributes, for as long as it lives.
+
+    Returns the results that are kept: another thread may have been first.
+    """
     import weakref
 
     address = id(instance)
@@ -122,7 +142,12 @@ def keep_beside(caches: dict[int, Any], instance: object, cache: MethodCache) ->
     def forget(_: object) -> None:
         caches.pop(address, None)
 
-    caches[address] = (weakref.ref(instance, forget), cache)
+    mine = (weakref.ref(instance, forget), cache)
+    kept = caches.setdefault(address, mine)
+    if kept[0]() is not instance:
+        # Those of an instance that lay here before.
+        caches[address] = kept = mine
+    return kept[1]
 
 
 def copy_exception(error: BaseException) -> BaseException:
@@ -139,13 +164,14 @@ def copy_exception(error: BaseException) -> BaseException:
 
 
 def refresh_in_background(
-    ticket: Ticket, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ticket: _Ticket, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
     """Compute anew on a thread of its own, while the stale value is served."""
     import threading
 
     def run() -> None:
         try:
+            ticket.lead_here()
             ticket.finish(function(*args, **kwargs))
         except BaseException as error:  # noqa: BLE001 - there is no caller to raise it to
             ticket.fail(error)
@@ -172,11 +198,17 @@ def _log_failed_refresh(function: Callable[..., Any], error: BaseException) -> N
 class _Computation:
     """A task that computes, if it is known, and how many wait for it."""
 
-    __slots__ = ("loop", "task", "waiting")
+    __slots__ = ("loop", "task", "ticket", "waiting")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[None] | None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        task: asyncio.Task[None] | None = None,
+        ticket: _Ticket | None = None,
+    ) -> None:
         self.loop = loop
         self.task = task
+        self.ticket = ticket
         self.waiting = 0
 
 
@@ -187,15 +219,18 @@ _computations: dict[int, _Computation] = {}
 _agent: ContextVar[int | None] = ContextVar("retain_agent", default=None)
 
 
-async def resolve(memo: Memoized, args: tuple[Any, ...], kwargs: dict[str, Any], anew: bool = False) -> Any:
+async def resolve(memo: _Memoized, args: tuple[Any, ...], kwargs: dict[str, Any], anew: bool = False) -> Any:
     """Await the result of an async memoized function: kept, being computed, or computed now."""
     import asyncio
 
+    ticket: Any
+    flight: Any
     while True:
         kind, value, further = memo._begin(args, kwargs, anew)
         if kind in ("hit", "stale"):
             if further is not None:
-                _start(*further, args, kwargs)
+                ticket, flight = further
+                _start(ticket, flight, args, kwargs)
             return value
         led = kind == "lead"
         ticket, flight = further if led else (None, further)
@@ -225,7 +260,7 @@ async def resolve(memo: Memoized, args: tuple[Any, ...], kwargs: dict[str, Any],
             del result
 
 
-async def _landing(flight: FlightView) -> bool:
+async def _landing(flight: _Flight) -> bool:
     """
     Wait until the flight has ended; ``False`` if that would be for ever.
 
@@ -249,9 +284,12 @@ async def _landing(flight: FlightView) -> bool:
     wait = flight.join(agent) if agent is not None else None
     if agent is not None and wait is None:
         return False
+    computation = _computations.get(flight.number) or _Computation(loop)
+    if computation.loop.is_closed() and computation.ticket is not None:
+        # Its task will never go on.
+        computation.ticket.abandon()
     if not flight.subscribe(tell):
         return True
-    computation = _computations.get(flight.number) or _Computation(loop, None)
     computation.waiting += 1
     try:
         await landed
@@ -273,18 +311,21 @@ def _cancel(computation: _Computation) -> None:
         computation.loop.call_soon_threadsafe(task.cancel)
 
 
-def _start(ticket: Ticket, flight: FlightView, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _start(ticket: _Ticket, flight: _Flight, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     import asyncio
 
     loop = asyncio.get_running_loop()
     task = loop.create_task(_compute(ticket, args, kwargs))
-    number = flight.number
-    _computations[number] = _Computation(loop, task)
-    # The flight is held until its number is free again.
-    task.add_done_callback(lambda _, flight=flight: _computations.pop(flight.number, None))
+    _computations[flight.number] = _Computation(loop, task, ticket)
+
+    def forget(_: asyncio.Task[None]) -> None:
+        # Holding the flight until now has kept its number from being another's.
+        _computations.pop(flight.number, None)
+
+    task.add_done_callback(forget)
 
 
-async def _compute(ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+async def _compute(ticket: _Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     import asyncio
 
     _agent.set(ticket.agent)
@@ -302,7 +343,7 @@ async def _compute(ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]
         ticket.finish(value)
 
 
-async def _compute_alone(ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+async def _compute_alone(ticket: _Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
         value = await ticket.function(*args, **kwargs)
     except BaseException as error:
@@ -311,5 +352,14 @@ async def _compute_alone(ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str
     ticket.finish(value)
     return ticket.present(value)
 
+
+def _after_fork_in_child() -> None:
+    after_fork_in_child()
+    _computations.clear()
+
+
+# The threads and loops that compute are the parent's: in a child nobody waits for them.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 HELPERS = sys.modules[__name__]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 
 TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ UNSET: Any = _Unset()
 """An argument that was not given, where `None` means something."""
 
 
-def seconds(name: str, value: object, *, zero: bool = False) -> float:
+def seconds(name: str, value: Any, *, zero: bool = False) -> float:
     """Return `value` as seconds: a number above 0, or from 0 on where `zero` is allowed."""
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         if hasattr(value, "total_seconds"):
@@ -41,17 +42,17 @@ def seconds(name: str, value: object, *, zero: bool = False) -> float:
     return number
 
 
-def count(name: str, value: object) -> int:
+def count(name: str, value: Any) -> int:
     """Return `value` as a whole number from 0 on."""
     try:
-        number = value.__index__()  # type: ignore[attr-defined]
-    except AttributeError:
+        number = operator.index(value)
+    except TypeError:
         msg = f"{name} is {value!r}, but it is a whole number, or None for no bound"
         raise TypeError(msg) from None
     if not 0 <= number < 2**63:
         msg = f"{name} is {value!r}, but it must be 0 or more and below 2**63; None for no bound"
         raise ValueError(msg)
-    return int(number)
+    return number
 
 
 def function(name: str, value: object) -> Any:

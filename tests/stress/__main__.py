@@ -189,7 +189,7 @@ def hammer(stage, until, failures, done):
             done[threading.get_ident()] += 1
         except Trouble:
             pass
-        except BaseException as error:  # noqa: BLE001 - any other error fails the run
+        except BaseException as error:
             failures.append(error)
             raise
 
@@ -226,9 +226,7 @@ def run(seconds, threads):
     done = collections.Counter()
     stage = Stage()
     until = time.monotonic() + seconds
-    workers = [
-        threading.Thread(target=hammer, args=(stage, until, failures, done)) for _ in range(threads)
-    ]
+    workers = [threading.Thread(target=hammer, args=(stage, until, failures, done)) for _ in range(threads)]
     for worker in workers:
         worker.start()
     asyncio.run(hammer_tasks(until))

@@ -1,7 +1,7 @@
 //! One computation that many callers wait for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Poll, Wake, Waker};
 
 use crate::sync::{Condvar, Mutex, locked};
@@ -30,7 +30,19 @@ pub struct Flight<V, E> {
     phase: Mutex<Phase<V, E>>,
     /// Set once there is an outcome. Shared with those who wait, and read by others without the lock.
     landed: Arc<AtomicBool>,
-    leader: Agent,
+    /// The number of the agent that leads.
+    leader: AtomicU64,
+    /// How often the process had been forked when the flight took off.
+    forks: u64,
+}
+
+/// How many forks lie between this process and the one that loaded the library.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// Tells that this process is the child of a fork: the threads that led flights do not exist here, and nobody waits for
+/// those flights any more.
+pub fn after_fork_in_child() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
 impl<V, E> Flight<V, E> {
@@ -38,18 +50,24 @@ impl<V, E> Flight<V, E> {
         Self {
             phase: Mutex::new(Phase::Airborne(Vec::new())),
             landed: Arc::default(),
-            leader,
+            leader: AtomicU64::new(leader.number()),
+            forks: FORKS.load(Ordering::Relaxed),
         }
     }
 
     /// Who computes.
     #[must_use]
     pub fn leader(&self) -> Agent {
-        self.leader
+        Agent::numbered(self.leader.load(Ordering::Acquire))
+    }
+
+    /// Another agent computes from now on. Those who wait already are not known to wait for it.
+    pub fn hand_over(&self, leader: Agent) {
+        self.leader.store(leader.number(), Ordering::Release);
     }
 
     pub(crate) fn has_landed(&self) -> bool {
-        self.landed.load(Ordering::Acquire)
+        self.landed.load(Ordering::Acquire) || self.forks != FORKS.load(Ordering::Relaxed)
     }
 
     /// Ends the flight and wakes everyone. The first end counts.
@@ -90,7 +108,7 @@ impl<V: Clone, E: Clone> Flight<V, E> {
     /// because the leader waits for `agent`.
     #[must_use]
     pub fn join(&self, agent: Agent) -> Option<Waiting> {
-        Waiting::begin(agent, self.leader, &self.landed)
+        Waiting::begin(agent, self.leader(), &self.landed)
     }
 
     /// Waits for the outcome with a wait of the caller's own kind.

@@ -49,7 +49,7 @@ pub use builder::Builder;
 pub use cache::Cache;
 pub use clock::{Nanos, now};
 pub use error::BuildError;
-pub use flight::{Flight, Lead, Outcome};
+pub use flight::{Flight, Lead, Outcome, after_fork_in_child};
 pub use held::{Held, Timing};
 pub use policy::{
     AnyPolicy, Eviction, Fifo, Lfu, List, Lru, Node, Nodes, Policy, S3Fifo, Sieve, Slot, Unbounded,

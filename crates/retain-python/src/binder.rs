@@ -118,6 +118,11 @@ impl Binder {
         })
     }
 
+    /// Whether the first argument by position has a parameter of its own, which can be a method's instance.
+    pub(crate) fn takes_instance(&self) -> bool {
+        self.positional > 0
+    }
+
     /// The same signature with the first parameter, a method's instance, left out of the key.
     pub(crate) fn of_method(&self) -> Self {
         let mut parameters = self.parameters.clone();
@@ -187,10 +192,10 @@ impl Binder {
         }
         let (names, values) = call.named();
         let mut extra: SmallVec<[(Pointer, Pointer); 4]> = SmallVec::new();
-        // SAFETY: a vectorcall's names are a tuple, where there are any.
         let names = if names.is_null() {
             &[]
         } else {
+            // SAFETY: a vectorcall's names are a tuple.
             unsafe { items(names) }
         };
         for (&name, &value) in names.iter().zip(values) {
@@ -275,10 +280,10 @@ impl Binder {
                 described.set_item(parameter.name.bind(py), value)?;
             }
         }
-        // SAFETY: names are a tuple, where there are any.
         let names = if names.is_null() {
             &[]
         } else {
+            // SAFETY: a key's names are a tuple.
             unsafe { items(names) }
         };
         let further = values.len() - names.len();

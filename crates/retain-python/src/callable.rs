@@ -17,7 +17,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::arguments::Arguments;
 use crate::compare::Likeness;
-use crate::ending::endable;
+use crate::ending::{Stay, endable};
 use crate::object::{Obj, owned_or_error};
 
 /// What vectorcall is, except that a thread which the interpreter ends at shutdown may unwind through it.
@@ -251,6 +251,7 @@ pub(crate) unsafe fn run_method<T: Body>(
     // there are any keywords, a dict.
     unsafe {
         let py = Python::assume_attached();
+        let _stay = Stay::begin();
         let result = guarded(|| {
             let args = Bound::from_borrowed_ptr(py, args).cast_into_unchecked::<PyTuple>();
             let kwargs = Bound::from_borrowed_ptr_or_opt(py, kwargs);
@@ -290,7 +291,7 @@ pub(crate) fn no_arguments(
     args: &Bound<'_, PyTuple>,
     kwargs: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<()> {
-    if args.is_empty() && kwargs.is_none_or(|kwargs| kwargs.is_empty()) {
+    if args.is_empty() && kwargs.is_none_or(PyDictMethods::is_empty) {
         Ok(())
     } else {
         Err(PyTypeError::new_err(format!("{name}() takes no arguments")))
@@ -384,8 +385,8 @@ impl Call {
     /// The arguments as they were given.
     #[inline]
     pub(crate) fn arguments<'a>(self, likeness: Likeness) -> Arguments<'a> {
-        let (names, named) = self.named();
-        let count = self.positional() + named.len();
+        let (names, by_keyword) = self.named();
+        let count = self.positional() + by_keyword.len();
         // SAFETY: vectorcall's promise: so many live arguments, the last of them named.
         unsafe {
             let values = match count {
@@ -429,10 +430,7 @@ pub(crate) struct Unpacked<'py> {
 
 impl<'py> Unpacked<'py> {
     /// `args` and `kwargs` must outlive the result, and not change meanwhile.
-    pub(crate) fn new(
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Self> {
+    pub(crate) fn new(args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> Self {
         let mut values = args.iter().map(|value| value.as_ptr()).collect::<Vec<_>>();
         let positional = values.len();
         let kwargs = kwargs.filter(|kwargs| !kwargs.is_empty());
@@ -443,11 +441,11 @@ impl<'py> Unpacked<'py> {
             }
             None => None,
         };
-        Ok(Self {
+        Self {
             values,
             positional,
             names,
-        })
+        }
     }
 
     pub(crate) fn call(&self) -> Call {

@@ -255,9 +255,10 @@ impl Keeper {
             let Answer::Value(value) = held.value else {
                 continue;
             };
-            let cause = match cause {
-                Cause::Expired => intern!(py, "expired"),
-                _ => intern!(py, "evicted"),
+            let cause = if cause == Cause::Expired {
+                intern!(py, "expired")
+            } else {
+                intern!(py, "evicted")
             };
             let told = describe(&key)
                 .and_then(|key| callable::call(on_evict.bind(py), [&key, value.bind(py), cause]));

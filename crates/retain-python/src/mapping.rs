@@ -14,6 +14,7 @@ use retain_memory::{Agent, Begin, Bounds, Departures, Held, Outcome};
 use crate::arguments::{Arguments, Key};
 use crate::callable;
 use crate::compare::Likeness;
+use crate::ending::Stay;
 use crate::keeper::{Answer, Keeper, Kept, Left, Rules, warn_not_kept};
 use crate::memoize::RulesArgument;
 use crate::method::Place;
@@ -29,7 +30,6 @@ pub(crate) struct CacheBase {
 impl CacheBase {
     /// Runs `body` with a key's hash and probe.
     fn at<R>(
-        &self,
         key: &Bound<'_, PyAny>,
         body: impl FnOnce(u64, &Arguments<'_>) -> PyResult<R>,
     ) -> PyResult<R> {
@@ -42,7 +42,7 @@ impl CacheBase {
 
     fn look_up(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Obj>> {
         let py = key.py();
-        self.at(key, |hash, arguments| {
+        Self::at(key, |hash, arguments| {
             let mut left = Departures::none();
             let found = self
                 .keeper
@@ -62,7 +62,7 @@ impl CacheBase {
     ) -> PyResult<()> {
         let py = key.py();
         let held = self.keeper.rules.hold(py, &value.into(), 0.0, ttl)?;
-        self.at(key, |hash, arguments| {
+        Self::at(key, |hash, arguments| {
             let mut left = Departures::none();
             let lookup = self.keeper.lookup(hash, arguments);
             let stored = self
@@ -76,7 +76,7 @@ impl CacheBase {
 
     fn remove(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Obj>> {
         let py = key.py();
-        self.at(key, |hash, arguments| {
+        Self::at(key, |hash, arguments| {
             let mut left = Departures::none();
             let removed = self
                 .keeper
@@ -105,13 +105,11 @@ impl CacheBase {
         let agent = Agent::thread();
         loop {
             let (mut left, stored) = (Departures::none(), Key::one(key.into()));
-            let begun = self.at(key, |hash, arguments| {
+            let begun = Self::at(key, |hash, arguments| {
                 let lookup = self.keeper.lookup(hash, arguments);
-                let begun = self
-                    .keeper
+                self.keeper
                     .entries
-                    .begin(lookup, stored, agent, false, &mut left);
-                begun
+                    .begin(lookup, stored, agent, false, &mut left)
             })?;
             self.bid_farewell(py, left);
             match begun {
@@ -141,11 +139,9 @@ impl CacheBase {
                     {
                         Ok(held) => {
                             let mut left = Departures::none();
-                            let finished = self.at(key, |hash, arguments| {
+                            let finished = Self::at(key, |hash, arguments| {
                                 let lookup = self.keeper.lookup(hash, arguments);
-                                let kept =
-                                    self.keeper.entries.finish(lookup, lead, held, &mut left);
-                                kept
+                                self.keeper.entries.finish(lookup, lead, held, &mut left)
                             });
                             self.bid_farewell(py, left);
                             finished?;
@@ -201,6 +197,7 @@ impl CacheBase {
     }
 
     fn __len__(&self, py: Python<'_>) -> usize {
+        let _stay = Stay::begin();
         let mut left = Departures::none();
         let now = self.keeper.now();
         let size = self.keeper.entries.with(|state| {
@@ -212,7 +209,7 @@ impl CacheBase {
     }
 
     fn __contains__(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        self.at(key, |hash, arguments| {
+        Self::at(key, |hash, arguments| {
             let found = self
                 .keeper
                 .entries
@@ -232,10 +229,12 @@ impl CacheBase {
     }
 
     fn __setitem__(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let _stay = Stay::begin();
         self.store(key, value, None)
     }
 
     fn __delitem__(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        let _stay = Stay::begin();
         match self.remove(key)? {
             Some(_) => Ok(()),
             None => Err(PyKeyError::new_err((key.clone().unbind(),))),
@@ -260,7 +259,7 @@ impl CacheBase {
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = key.py();
-        self.at(key, |hash, arguments| {
+        Self::at(key, |hash, arguments| {
             let found = self
                 .keeper
                 .entries
@@ -280,6 +279,7 @@ impl CacheBase {
         value: &Bound<'_, PyAny>,
         ttl: Option<f64>,
     ) -> PyResult<()> {
+        let _stay = Stay::begin();
         match ttl {
             Some(seconds) if seconds.is_nan() || seconds < 0.0 => Err(PyValueError::new_err(
                 format!("ttl is {seconds}, but a time to live is 0 seconds or more"),
@@ -294,6 +294,7 @@ impl CacheBase {
 
     /// Removes a key and returns its value in a tuple, empty if there is none.
     fn _take(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Obj> {
+        let _stay = Stay::begin();
         Ok(match self.remove(key)? {
             Some(value) => (value.bind(py),).into_pyobject(py)?.into(),
             None => pyo3::types::PyTuple::empty(py).into(),
@@ -308,9 +309,10 @@ impl CacheBase {
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = key.py();
+        let _stay = Stay::begin();
         let value = default.map_or_else(|| Obj::from(py.None().into_bound(py)), Obj::from);
         let held = self.keeper.rules.hold(py, &value, 0.0, None)?;
-        self.at(key, |hash, arguments| {
+        Self::at(key, |hash, arguments| {
             let mut left = Departures::none();
             let lookup = self.keeper.lookup(hash, arguments);
             let present = self.keeper.entries.insert_absent(
@@ -328,19 +330,19 @@ impl CacheBase {
 
     /// The value under a key, computed by `factory(key)` if there is none: once, however many threads ask.
     fn get_or_insert(&self, key: &Bound<'_, PyAny>, factory: &Bound<'_, PyAny>) -> PyResult<Obj> {
+        let _stay = Stay::begin();
         self.compute(key, factory)
     }
 
     /// Removes all entries; the counts stay.
     fn clear(&self) {
+        let _stay = Stay::begin();
         drop(self.keeper.entries.clear());
     }
 
     /// The live entries, as a list of pairs.
-    fn _items<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+    fn _items<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let _stay = Stay::begin();
         let now = self.keeper.now();
         let live = self.keeper.entries.with(|state| {
             let live = state.table.iter().filter(|(_, held)| held.is_served(now));
@@ -356,10 +358,11 @@ impl CacheBase {
                 .map(|value| unsafe { Bound::from_borrowed_ptr(py, *value) });
             Some((object?, value_of(held).bind(py).clone()))
         });
-        Ok(pairs.collect())
+        pairs.collect()
     }
 
     fn _resize(&self, py: Python<'_>, maxsize: Option<usize>, max_bytes: Option<u64>) {
+        let _stay = Stay::begin();
         let mut left = Departures::none();
         let bounds = Bounds {
             max_entries: maxsize.unwrap_or(usize::MAX),

@@ -4,22 +4,25 @@ use std::ffi::{CStr, c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::OnceLock;
-use std::time::Instant;
 
-use pyo3::exceptions::{PyKeyError, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{ffi, intern};
-use retain_memory::{Agent, Begin, Departures, Freshness, Held, Lead, Lookup, Outcome};
+use retain_memory::{Agent, Freshness, Lookup};
 
 use crate::arguments::{Arguments, Key};
 use crate::binder::{Binder, BoundArguments, ROOM};
-use crate::callable::{Body, Call, Instance, Unpacked, call, guarded, method, no_arguments};
+use crate::callable::{Body, Call, Instance, call, guarded};
 use crate::compare::Likeness;
-use crate::keeper::{Answer, Keeper, Kept, Left, warn_not_kept};
+use crate::compute::{Began, Pending};
+use crate::ending::Stay;
+use crate::keeper::{Answer, Keeper, Kept, Left};
 use crate::method::{Method, Place};
+use crate::methods;
 use crate::object::{Obj, discard, owned_or_error};
-use crate::ticket::{FlightView, Ticket, Waiter};
+use crate::resolved::{Ready, Resolved};
+use crate::ticket::{Ticket, Waiter};
 
 /// A memoized function.
 pub(crate) struct Memo {
@@ -42,18 +45,6 @@ pub(crate) struct Memo {
     pub(crate) method: OnceLock<Method>,
     /// A hit needs nothing but to be returned.
     pub(crate) plain: bool,
-}
-
-/// A call that is being computed.
-pub(crate) struct Pending {
-    place: Place,
-    hash: u64,
-    key: Key,
-    lead: Option<Lead<Key, Kept, Obj>>,
-    /// Without a lead, the epoch at which the computation began: what it finds is stored only if nothing was removed
-    /// since.
-    epoch: u64,
-    start: Instant,
 }
 
 /// What a lookup came to.
@@ -94,6 +85,9 @@ pub(crate) unsafe extern "C-unwind" fn enter(
             if let Some(value) = found {
                 return value.into_ptr();
             }
+            if !ffi::PyErr_Occurred().is_null() {
+                return ptr::null_mut();
+            }
         }
         memo.answer(this, call)
     }
@@ -102,10 +96,15 @@ pub(crate) unsafe extern "C-unwind" fn enter(
 impl Memo {
     /// The value under bound arguments, if that can be told at a glance.
     #[inline(always)]
-    fn glance(&self, keeper: &Keeper, arguments: Arguments<'_>) -> Option<Obj> {
+    fn glance(keeper: &Keeper, arguments: Arguments<'_>) -> Option<Obj> {
         let Ok(hash) = arguments.hash() else {
-            // SAFETY: reached only from an entry. The error comes again, with the argument's name.
-            unsafe { ffi::PyErr_Clear() };
+            // SAFETY: reached only from an entry. What cannot be hashed is tried again, to say which argument it is;
+            // any other error stays.
+            unsafe {
+                if ffi::PyErr_ExceptionMatches(ffi::PyExc_TypeError) != 0 {
+                    ffi::PyErr_Clear();
+                }
+            }
             return None;
         };
         let lookup = Lookup {
@@ -123,7 +122,7 @@ impl Memo {
     #[inline(never)]
     fn glance_at(&self, keeper: &Keeper, values: &[*mut ffi::PyObject]) -> Option<Obj> {
         // SAFETY: the values are arguments and defaults, alive during the call.
-        self.glance(keeper, unsafe {
+        Self::glance(keeper, unsafe {
             Arguments::new(values, ptr::null_mut(), self.likeness)
         })
     }
@@ -132,7 +131,7 @@ impl Memo {
     #[inline(never)]
     fn glance_at_one(&self, call: Call) -> Option<Obj> {
         // SAFETY: there is one argument, alive during the call.
-        self.glance(&self.keeper, unsafe {
+        Self::glance(&self.keeper, unsafe {
             let values = std::slice::from_raw_parts(call.args, 1);
             Arguments::new(values, ptr::null_mut(), self.likeness)
         })
@@ -174,6 +173,7 @@ impl Memo {
         // needs to be dropped, since the interpreter may end the thread there.
         unsafe {
             let py = Python::assume_attached();
+            let _stay = Stay::begin();
             if self.asynchronous {
                 return guarded(|| self.answer_async(py, this, call))
                     .map_or(ptr::null_mut(), Obj::into_ptr);
@@ -194,7 +194,8 @@ impl Memo {
                         let waiter = ManuallyDrop::new(waiter);
                         let woken = waiter.block();
                         let waiter = ManuallyDrop::into_inner(waiter);
-                        let landed = guarded(|| self.landed(py, waiter, owned_or_error(py, woken)));
+                        let landed =
+                            guarded(|| self.landed(py, &waiter, owned_or_error(py, woken)));
                         match landed {
                             None => return ptr::null_mut(),
                             Some(Some(value)) => return value.into_ptr(),
@@ -235,7 +236,7 @@ impl Memo {
     }
 
     /// Where the call's results are kept; `None` for a method called without an instance.
-    fn place(
+    pub(crate) fn place(
         &self,
         py: Python<'_>,
         owner: &Bound<'_, PyAny>,
@@ -253,7 +254,7 @@ impl Memo {
     }
 
     /// The call's arguments; `None` if they do not fit the signature.
-    fn bind(&self, py: Python<'_>, call: Call) -> PyResult<Option<BoundArguments>> {
+    pub(crate) fn bind(&self, py: Python<'_>, call: Call) -> PyResult<Option<BoundArguments>> {
         let Some(key) = &self.key else {
             let method = self.method.get().map(|method| &method.binder);
             return Ok(method.unwrap_or(&self.binder).bind(py, call));
@@ -263,7 +264,7 @@ impl Memo {
         Ok(Some(BoundArguments::lone(made)))
     }
 
-    fn hash(&self, py: Python<'_>, arguments: &Arguments<'_>) -> PyResult<u64> {
+    pub(crate) fn hash(&self, py: Python<'_>, arguments: &Arguments<'_>) -> PyResult<u64> {
         arguments.hash().map_err(|position| {
             let error = PyErr::fetch(py);
             if !error.is_instance_of::<PyTypeError>(py) {
@@ -277,10 +278,8 @@ impl Memo {
                 let binder = self.method.get().map_or(&self.binder, |method| &method.binder);
                 let argument = binder.name_of(py, position);
                 format!(
-                    "{name}: argument {argument} cannot be part of a key: {reason}. Give memoize a key= that makes a \
-                     hashable key of the arguments, or leave it out with ignore=[{argument}]",
-                    argument = Quoted(&argument),
-                )
+                    "{name}: argument '{argument}' cannot be part of a key: {reason}. Give memoize a key= that makes a \
+                     hashable key of the arguments, or leave it out with ignore=['{argument}']")
             };
             let named = PyTypeError::new_err(message);
             named.set_cause(py, Some(error));
@@ -340,205 +339,18 @@ impl Memo {
         }
     }
 
-    /// Begins a computation, unless there is a value or someone else computes.
-    pub(crate) fn begin(
-        &self,
-        py: Python<'_>,
-        place: Place,
-        hash: u64,
-        arguments: &Arguments<'_>,
-        agent: Agent,
-        anew: bool,
-    ) -> PyResult<Began> {
-        let keeper = place.keeper(self);
-        let mut left = Departures::none();
-        let key = arguments.freeze()?;
-        let lookup = keeper.lookup(hash, arguments);
-        if !self.single_flight {
-            let epoch = keeper.entries.with(|state| state.epoch());
-            let found = if anew {
-                Ok(None)
-            } else {
-                keeper.entries.get(lookup, &mut left)
-            };
-            let found = found?;
-            self.bid_farewell(py, &place, left);
-            return Ok(match found {
-                Some(held) => Began::Hit(held),
-                None => Began::Compute(Pending {
-                    place,
-                    hash,
-                    key,
-                    lead: None,
-                    epoch,
-                    start: Instant::now(),
-                }),
-            });
-        }
-        let begun = keeper.entries.begin(lookup, key, agent, anew, &mut left);
-        let begun = begun?;
-        self.bid_farewell(py, &place, left);
-        let pending = |place: Place, lead: Lead<Key, Kept, Obj>| Pending {
-            place,
-            hash,
-            key: lead.key().clone(),
-            lead: Some(lead),
-            epoch: 0,
-            start: Instant::now(),
-        };
-        Ok(match begun {
-            Begin::Hit(held) => Began::Hit(held),
-            Begin::Stale(held, lead) => Began::Stale(held, lead.map(|lead| pending(place, lead))),
-            Begin::Lead(lead) => Began::Compute(pending(place, lead)),
-            Begin::Join(flight) => Began::Join(place, flight),
-        })
-    }
-
-    /// A computation that nobody waits for.
-    pub(crate) fn pending_alone(
-        &self,
-        place: Place,
-        hash: u64,
-        arguments: &Arguments<'_>,
-    ) -> PyResult<Pending> {
-        let key = arguments.freeze()?;
-        let epoch = place.keeper(self).entries.with(|state| state.epoch());
-        Ok(Pending {
-            place,
-            hash,
-            key,
-            lead: None,
-            epoch,
-            start: Instant::now(),
-        })
-    }
-
-    /// Ends a computation that came to a value: keeps it and tells those who wait.
-    pub(crate) fn finish(&self, py: Python<'_>, pending: Pending, value: &Obj) -> PyResult<()> {
-        let cost = pending.start.elapsed().as_secs_f64();
-        match pending.place.keeper(self).rules.hold(py, value, cost, None) {
-            Ok(held) => self.keep(py, pending, held),
-            Err(error) => {
-                let held = Held::new(Answer::Value(value.clone()));
-                self.land(pending, Outcome::Value(held));
-                warn_not_kept(py, &self.name(py), error)
-            }
-        }
-    }
-
-    /// Ends a computation: keeps its result, tells those who wait, and gives what its caller gets.
-    pub(crate) fn complete(
-        &self,
-        py: Python<'_>,
-        pending: Pending,
-        result: PyResult<Obj>,
-    ) -> PyResult<Obj> {
-        match result {
-            Ok(value) => {
-                self.finish(py, pending, &value)?;
-                self.copied(py, value)
-            }
-            Err(error) => {
-                let exception = Obj::from(error.value(py));
-                if let Some(seconds) = self.keeps(py, &error)? {
-                    let kept = self
-                        .helpers
-                        .bind(py)
-                        .call_method1(intern!(py, "copy_exception"), (error.value(py),))?;
-                    let held = pending
-                        .place
-                        .keeper(self)
-                        .rules
-                        .hold_error(kept.into(), seconds);
-                    self.keep(py, pending, held)?;
-                } else if error.is_instance_of::<pyo3::exceptions::PyException>(py) {
-                    self.land(pending, Outcome::Error(exception));
-                } else {
-                    // An interrupt or an exit is meant for one thread: whoever waits computes for itself.
-                    self.land(pending, Outcome::Abandoned);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// For how many seconds an exception is kept.
-    fn keeps(&self, py: Python<'_>, error: &PyErr) -> PyResult<Option<f64>> {
-        match &self.errors {
-            Some((types, seconds)) if error.value(py).is_instance(types.bind(py))? => {
-                Ok(Some(*seconds))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    fn keep(&self, py: Python<'_>, pending: Pending, held: Kept) -> PyResult<()> {
-        let Pending {
-            place,
-            hash,
-            key,
-            lead,
-            epoch,
-            ..
-        } = pending;
-        let keeper = place.keeper(self);
-        let mut left = Departures::none();
-        let (values, names) = key.parts();
-        // SAFETY: the key keeps its values and names alive.
-        let arguments = unsafe { Arguments::new(values.as_slice(), names, self.likeness) };
-        let lookup = keeper.lookup(hash, &arguments);
-        let kept = match lead {
-            Some(lead) => keeper.entries.finish(lookup, lead, held, &mut left),
-            None => keeper
-                .entries
-                .insert_absent(lookup, key.clone(), held, Some(epoch), &mut left)
-                .map(drop),
-        };
-        self.bid_farewell(py, &place, left);
-        kept
-    }
-
-    /// Ends a computation of which nothing is kept.
-    pub(crate) fn land(&self, pending: Pending, outcome: Outcome<Kept, Obj>) {
-        if let Some(lead) = pending.lead {
-            pending.place.keeper(self).entries.end(lead, outcome);
-        }
-    }
-
-    /// What a wait came to; `None` to begin anew.
-    fn landed(
-        &self,
-        py: Python<'_>,
-        waiter: Waiter,
-        woken: PyResult<Obj>,
-    ) -> PyResult<Option<Obj>> {
-        woken?;
-        let Some(outcome) = waiter.outcome() else {
-            return Ok(None);
-        };
-        let entries = &waiter.place.keeper(self).entries;
-        match outcome {
-            Outcome::Value(held) => {
-                entries.joined(true);
-                self.present(py, held).map(Some)
-            }
-            Outcome::Error(error) => {
-                entries.joined(false);
-                Err(PyErr::from_value(error.bind(py).clone()))
-            }
-            Outcome::Abandoned => Ok(None),
-        }
-    }
-
     /// What the caller gets of a kept answer.
     pub(crate) fn present(&self, py: Python<'_>, held: Kept) -> PyResult<Obj> {
         match held.value {
             Answer::Value(value) => self.copied(py, value),
             Answer::Error(error) => {
-                let error = error.bind(py);
-                // Each raise adds its frames: a kept exception starts anew, or it would grow for ever.
-                error.setattr(intern!(py, "__traceback__"), py.None())?;
-                Err(PyErr::from_value(error.clone()))
+                // Each raise adds its frames to an exception: a kept one is raised as a copy.
+                let copy = self
+                    .helpers
+                    .bind(py)
+                    .getattr(intern!(py, "copy_exception"))?;
+                let copied = call(&copy, [error.bind(py)])?;
+                Err(PyErr::from_value(copied.bind(py).clone()))
             }
         }
     }
@@ -557,7 +369,7 @@ impl Memo {
     }
 
     /// A stored key as the user knows it: a dict of arguments by name, or what `key=` made.
-    fn describe<'py>(&self, py: Python<'py>, key: &Key) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn describe<'py>(&self, py: Python<'py>, key: &Key) -> PyResult<Bound<'py, PyAny>> {
         if self.key.is_some() {
             let (values, _) = key.parts();
             // SAFETY: the key keeps its values alive.
@@ -572,155 +384,6 @@ impl Memo {
             .get()
             .map_or(&self.binder, |method| &method.binder);
         Ok(binder.describe(py, key)?.into_any())
-    }
-
-    /// The entries at a place: (arguments, value or exception, whether it is one, weight, seconds it took).
-    fn entries<'py>(&self, py: Python<'py>, keeper: &Keeper) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        let now = keeper.now();
-        let live = keeper.entries.with(|state| {
-            let live = state.table.iter().filter(|(_, held)| held.is_served(now));
-            live.map(|(key, held)| (key.clone(), held.clone()))
-                .collect::<Vec<_>>()
-        });
-        live.into_iter()
-            .filter_map(|(key, held)| match &held.value {
-                Answer::Error(_) => None,
-                Answer::Value(value) => Some((|| {
-                    let value = value.bind(py);
-                    (self.describe(py, &key)?, value, held.weight, held.cost).into_pyobject(py)
-                })()),
-            })
-            .collect()
-    }
-
-    /// Runs `body` with the place, the hash and the arguments of a call given as a tuple and a dict.
-    pub(crate) fn at<R>(
-        &self,
-        owner: &Bound<'_, PyAny>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-        body: impl FnOnce(Place, u64, &Arguments<'_>) -> PyResult<R>,
-    ) -> PyResult<R> {
-        let py = owner.py();
-        let unpacked = Unpacked::new(args, kwargs)?;
-        let call = unpacked.call();
-        let (Some(place), Some(bound)) = (self.place(py, owner, call)?, self.bind(py, call)?)
-        else {
-            let name = self.name(py);
-            return Err(PyTypeError::new_err(format!(
-                "{name}: the arguments do not fit its signature"
-            )));
-        };
-        let arguments = bound.view(self.likeness);
-        let hash = self.hash(py, &arguments)?;
-        body(place, hash, &arguments)
-    }
-
-    /// Computes anew whatever is kept, as a call does.
-    fn refresh(
-        &self,
-        owner: &Bound<'_, PyAny>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Obj> {
-        let py = owner.py();
-        let agent = Agent::thread();
-        loop {
-            let began = self.at(owner, args, kwargs, |place, hash, arguments| {
-                match self.begin(py, place, hash, arguments, agent, true)? {
-                    Began::Join(place, flight) => match flight.join(agent) {
-                        Some(waiting) => Waiter::new(py, place, flight, waiting).map(Err),
-                        None => self.pending_alone(place, hash, arguments).map(Ok),
-                    },
-                    Began::Compute(pending) => Ok(Ok(pending)),
-                    Began::Hit(_) | Began::Stale(..) => unreachable!("anew, nothing stored counts"),
-                }
-            })?;
-            match began {
-                Ok(pending) => {
-                    let unpacked = Unpacked::new(args, kwargs)?;
-                    // SAFETY: the arguments and the function are alive.
-                    let result = unsafe { unpacked.call().run(self.function.as_ptr()) };
-                    return self.complete(py, pending, owned_or_error(py, result));
-                }
-                Err(waiter) => {
-                    // SAFETY: this thread is attached.
-                    let woken = unsafe { waiter.block() };
-                    if let Some(value) = self.landed(py, waiter, owned_or_error(py, woken))? {
-                        return Ok(value);
-                    }
-                }
-            }
-        }
-    }
-
-    fn info(
-        &self,
-        py: Python<'_>,
-        keepers: &[&Keeper],
-        retired: retain_memory::Stats,
-    ) -> PyResult<Obj> {
-        let mut stats = retired;
-        let (mut size, mut in_flight, mut weight) = (0, 0, 0);
-        for keeper in keepers {
-            keeper.entries.with(|state| {
-                stats += state.table.stats();
-                size += state.table.len();
-                in_flight += state.in_flight();
-                weight += state.table.weight();
-            });
-        }
-        let max = self.keeper.rules.bounds.max_entries;
-        let max = (max != usize::MAX).then_some(max);
-        let info = self.helpers.bind(py).getattr(intern!(py, "MemoInfo"))?;
-        let info = info.call1((
-            stats.hits,
-            stats.misses,
-            max,
-            size,
-            stats.evictions,
-            stats.expirations,
-            in_flight,
-            weight,
-            stats.seconds_saved,
-        ))?;
-        Ok(info.into())
-    }
-
-    /// Calls `body` with every keeper there is: the memo's own, or those of the live instances.
-    fn each_keeper<R>(
-        &self,
-        py: Python<'_>,
-        body: impl FnOnce(&[&Keeper]) -> PyResult<R>,
-    ) -> PyResult<R> {
-        match self.method.get() {
-            None => body(&[&self.keeper]),
-            Some(method) => {
-                let caches = method.caches(py)?;
-                let borrowed = caches
-                    .iter()
-                    .map(|cache| &cache.get().keeper)
-                    .collect::<Vec<_>>();
-                body(&borrowed)
-            }
-        }
-    }
-}
-
-/// How a computation began.
-pub(crate) enum Began {
-    Hit(Kept),
-    Stale(Kept, Option<Pending>),
-    Compute(Pending),
-    Join(Place, std::sync::Arc<retain_memory::Flight<Kept, Obj>>),
-}
-
-/// A name in quotes, as Python writes it.
-struct Quoted<'a>(&'a str);
-
-impl std::fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "'{}'", self.0)
     }
 }
 
@@ -746,227 +409,18 @@ impl Body for Memo {
     const DOC: &'static CStr = c"A function whose results are kept: what memoize() returns.";
 
     fn methods() -> Vec<ffi::PyMethodDef> {
-        vec![
-            method!(
-                Memo,
-                "cache_info",
-                "Counts and sizes, as a named tuple.",
-                |owner, this, args, kwargs| {
-                    no_arguments("cache_info", args, kwargs)?;
-                    let py = owner.py();
-                    let retired = this.method.get().map(Method::retired).unwrap_or_default();
-                    this.each_keeper(py, |keepers| this.info(py, keepers, retired))
-                }
-            ),
-            method!(
-                Memo,
-                "cache_clear",
-                "Forgets all results and resets the counts.",
-                |owner, this, args, kwargs| {
-                    no_arguments("cache_clear", args, kwargs)?;
-                    let py = owner.py();
-                    if let Some(method) = this.method.get() {
-                        method.forget_retired();
-                    }
-                    this.each_keeper(py, |keepers| {
-                        keepers.iter().for_each(|keeper| keeper.clear());
-                        Ok(none(py))
-                    })
-                }
-            ),
-            method!(
-                Memo,
-                "invalidate",
-                "Forgets the result for these arguments; whether there was one.",
-                |owner, this, args, kwargs| this.at(
-                    owner,
-                    args,
-                    kwargs,
-                    |place, hash, arguments| {
-                        let py = owner.py();
-                        let keeper = place.keeper(this);
-                        let mut left = Departures::none();
-                        let removed = keeper
-                            .entries
-                            .remove(keeper.lookup(hash, arguments), &mut left);
-                        this.bid_farewell(py, &place, left);
-                        let removed = removed?;
-                        Ok(removed.is_some().into_pyobject(py)?.to_owned().into())
-                    }
-                )
-            ),
-            method!(
-                Memo,
-                "peek",
-                "The result for these arguments if there is one; KeyError if not. Nothing is counted.",
-                |owner, this, args, kwargs| this.at(
-                    owner,
-                    args,
-                    kwargs,
-                    |place, hash, arguments| {
-                        let py = owner.py();
-                        let keeper = place.keeper(this);
-                        let found = keeper.entries.peek(keeper.lookup(hash, arguments));
-                        match found? {
-                            Some(held) => this.present(py, held),
-                            None => Err(PyKeyError::new_err(format!(
-                                "{} has no result for these arguments",
-                                this.name(py)
-                            ))),
-                        }
-                    }
-                )
-            ),
-            method!(
-                Memo,
-                "set",
-                "set(value, *args, **kwargs): keeps value as the result for these arguments.",
-                |owner, this, args, kwargs| {
-                    let py = owner.py();
-                    let Ok(value) = args.get_item(0) else {
-                        return Err(PyTypeError::new_err(
-                            "set() needs the value, then the arguments",
-                        ));
-                    };
-                    let rest = args.get_slice(1, args.len());
-                    this.at(owner, &rest, kwargs, |place, hash, arguments| {
-                        let keeper = place.keeper(this);
-                        let held = keeper.rules.hold(py, &Obj::from(value), 0.0, None)?;
-                        let key = arguments.freeze()?;
-                        let mut left = Departures::none();
-                        let stored = keeper.entries.insert(
-                            keeper.lookup(hash, arguments),
-                            key,
-                            held,
-                            &mut left,
-                        );
-                        this.bid_farewell(py, &place, left);
-                        stored?;
-                        Ok(none(py))
-                    })
-                }
-            ),
-            method!(
-                Memo,
-                "refresh",
-                "Computes the result for these arguments anew, keeps it and returns it.",
-                |owner, this, args, kwargs| {
-                    if !this.asynchronous {
-                        return this.refresh(owner, args, kwargs);
-                    }
-                    let py = owner.py();
-                    let resolve = this.helpers.bind(py).getattr(intern!(py, "resolve"))?;
-                    let empty = PyDict::new(py);
-                    Ok(resolve
-                        .call1((owner, args, kwargs.unwrap_or(&empty), true))?
-                        .into())
-                }
-            ),
-            method!(
-                Memo,
-                "_entries",
-                "The live entries as tuples; of one instance, if it is given.",
-                |owner, this, args, _| {
-                    let py = owner.py();
-                    let listed = match this.method.get() {
-                        Some(method) if !args.is_empty() => {
-                            let place = method.place(owner, this, &args.get_item(0)?)?;
-                            this.entries(py, place.keeper(this))?
-                        }
-                        _ => this.each_keeper(py, |keepers| {
-                            let listed = keepers.iter().map(|keeper| this.entries(py, keeper));
-                            Ok(listed.collect::<PyResult<Vec<_>>>()?.concat())
-                        })?,
-                    };
-                    Ok(listed.into_pyobject(py)?.into())
-                }
-            ),
-            method!(
-                Memo,
-                "_instance_info",
-                "cache_info() of one instance; of all where instances have no results of their own.",
-                |owner, this, args, _| {
-                    let py = owner.py();
-                    let Some(method) = this.method.get() else {
-                        return this.info(py, &[&this.keeper], retain_memory::Stats::default());
-                    };
-                    let place = method.place(owner, this, &args.get_item(0)?)?;
-                    this.info(py, &[place.keeper(this)], retain_memory::Stats::default())
-                }
-            ),
-            method!(
-                Memo,
-                "_instance_clear",
-                "cache_clear() of one instance; of all where instances have no results of their own.",
-                |owner, this, args, _| {
-                    match this.method.get() {
-                        None => this.keeper.clear(),
-                        Some(method) => {
-                            let place = method.place(owner, this, &args.get_item(0)?)?;
-                            place.keeper(this).clear();
-                        }
-                    }
-                    Ok(none(owner.py()))
-                }
-            ),
-            method!(
-                Memo,
-                "_begin",
-                "_begin(args, kwargs, anew): how a computation begins, for the parts in Python.",
-                |owner, this, args, _| begin_for_python(owner, this, args)
-            ),
-            method!(
-                Memo,
-                "__set_name__",
-                "Marks a method.",
-                |owner, this, args, _| {
-                    let py = owner.py();
-                    let (class, name) = (args.get_item(0)?, args.get_item(1)?);
-                    if this.key.is_none() {
-                        let _ =
-                            this.method
-                                .set(Method::new(&class, &name, this.binder.of_method())?);
-                    }
-                    Ok(none(py))
-                }
-            ),
-            method!(Memo, "__reduce__", "Pickles by name.", |owner, _, _, _| {
-                Ok(owner.getattr("__qualname__")?.into())
-            }),
-            method!(
-                Memo,
-                "__copy__",
-                "The function itself.",
-                |owner, _, _, _| Ok(owner.into())
-            ),
-            method!(
-                Memo,
-                "__deepcopy__",
-                "The function itself.",
-                |owner, _, _, _| Ok(owner.into())
-            ),
-            method!(
-                Memo,
-                "__sizeof__",
-                "Bytes in memory, keys and values not counted.",
-                |owner, this, _, _| {
-                    let heap = this.keeper.entries.with(|state| state.table.allocated());
-                    Ok((size_of::<Instance<Memo>>() + heap)
-                        .into_pyobject(owner.py())?
-                        .into())
-                }
-            ),
-            ffi::PyMethodDef::zeroed(),
-        ]
+        methods::table()
     }
 
     fn slots() -> Vec<ffi::PyType_Slot> {
         unsafe extern "C" fn iterate(this: *mut ffi::PyObject) -> *mut ffi::PyObject {
             // SAFETY: called by the interpreter on an instance.
             let py = unsafe { Python::assume_attached() };
+            let _stay = Stay::begin();
             let iterator = guarded(|| {
                 // SAFETY: `this` is alive.
                 let owner = unsafe { Bound::from_borrowed_ptr(py, this) };
+                // SAFETY: as above, of the type that the slot belongs to.
                 let helpers = unsafe { Instance::<Memo>::body(this) }.helpers.bind(py);
                 Ok(Obj::from(
                     helpers.call_method1(intern!(py, "iterate"), (owner,))?,
@@ -983,6 +437,7 @@ impl Body for Memo {
     fn bind(&self, this: *mut ffi::PyObject, instance: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: called by the interpreter with live objects.
         let py = unsafe { Python::assume_attached() };
+        let _stay = Stay::begin();
         let bound = guarded(|| {
             // SAFETY: as above.
             let (owner, instance) = unsafe {
@@ -1017,6 +472,10 @@ impl Body for Memo {
             Some(status) => return status,
             None => drop(visits),
         }
+        let beside = self.method.get().map(|method| method.traverse(visit));
+        if let Some(status) = beside.filter(|status| *status != 0) {
+            return status;
+        }
         match (
             self.binder.traverse(visit),
             self.keeper.rules.traverse(visit),
@@ -1028,134 +487,5 @@ impl Body for Memo {
 
     fn clear(&self) {
         self.keeper.clear();
-    }
-}
-
-fn none(py: Python<'_>) -> Obj {
-    py.None().into_bound(py).into()
-}
-
-fn begin_for_python(
-    owner: &Bound<'_, PyAny>,
-    memo: &Memo,
-    args: &Bound<'_, PyTuple>,
-) -> PyResult<Obj> {
-    let py = owner.py();
-    let (args, kwargs, anew) = args.extract::<(Bound<'_, PyTuple>, Bound<'_, PyDict>, bool)>()?;
-    let agent = Agent::new();
-    memo.at(owner, &args, Some(&kwargs), |place, hash, arguments| {
-        let (kind, held, further) = match memo.begin(py, place, hash, arguments, agent, anew)? {
-            Began::Hit(held) => ("hit", Some(held), None),
-            Began::Stale(held, pending) => {
-                let duty = pending
-                    .map(|pending| duty(owner, pending, agent))
-                    .transpose()?;
-                ("stale", Some(held), duty)
-            }
-            Began::Compute(pending) => ("lead", None, Some(duty(owner, pending, agent)?)),
-            Began::Join(place, flight) => {
-                let flight = Bound::new(py, FlightView::new(owner, place, &flight))?;
-                ("join", None, Some(flight.into_any()))
-            }
-        };
-        let value = match held {
-            Some(held) => memo.present(py, held)?,
-            None => none(py),
-        };
-        Ok((kind, value.bind(py), further).into_pyobject(py)?.into())
-    })
-}
-
-/// The duty to compute: a ticket, and the flight that is led, if there is one.
-fn duty<'py>(
-    owner: &Bound<'py, PyAny>,
-    pending: Pending,
-    agent: Agent,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = owner.py();
-    let lead = pending.lead.as_ref();
-    let flight = lead.map(|lead| FlightView::new(owner, Place::Memo, lead.flight()));
-    let flight = flight.map(|flight| Bound::new(py, flight)).transpose()?;
-    let ticket = Bound::new(py, Ticket::new(owner, pending, agent))?;
-    Ok((ticket, flight).into_pyobject(py)?.into_any())
-}
-
-enum Ready {
-    Value(Obj),
-    Error(Obj),
-}
-
-/// A result that is there already, to be awaited.
-#[pyclass(frozen, module = "retain._retain")]
-pub(crate) struct Resolved {
-    result: std::sync::Mutex<Option<Ready>>,
-}
-
-impl Resolved {
-    fn new(result: Ready) -> Self {
-        Self {
-            result: std::sync::Mutex::new(Some(result)),
-        }
-    }
-
-    fn take(&self, py: Python<'_>) -> PyErr {
-        let ready = self
-            .result
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take();
-        match ready {
-            Some(Ready::Value(value)) => {
-                pyo3::exceptions::PyStopIteration::new_err((value.bind(py).clone().unbind(),))
-            }
-            Some(Ready::Error(error)) => PyErr::from_value(error.bind(py).clone()),
-            None => {
-                pyo3::exceptions::PyRuntimeError::new_err("cannot reuse already awaited coroutine")
-            }
-        }
-    }
-}
-
-#[pymethods]
-impl Resolved {
-    fn __await__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        this
-    }
-
-    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        this
-    }
-
-    fn __next__(&self, py: Python<'_>) -> PyResult<()> {
-        Err(self.take(py))
-    }
-
-    fn send(&self, py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<()> {
-        Err(self.take(py))
-    }
-
-    #[pyo3(signature = (kind, value=None, traceback=None))]
-    fn throw(
-        &self,
-        py: Python<'_>,
-        kind: &Bound<'_, PyAny>,
-        value: Option<Bound<'_, PyAny>>,
-        traceback: Option<Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        drop(traceback);
-        drop(self.take(py));
-        match value {
-            Some(value) if value.is_instance_of::<pyo3::exceptions::PyBaseException>() => {
-                Err(PyErr::from_value(value))
-            }
-            _ => Err(PyErr::from_value(kind.clone())),
-        }
-    }
-
-    fn close(&self) {
-        self.result
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take();
     }
 }

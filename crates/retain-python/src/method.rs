@@ -1,6 +1,7 @@
 //! Methods: each instance has results of its own, and does not live longer for it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ffi::c_int;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -22,10 +23,43 @@ pub(crate) struct Method {
     attribute: Obj,
     /// The results of instances that take no attributes, by address; each goes when its instance does.
     beside: Obj,
-    /// All results that there are: a `WeakSet` of `MethodCache`.
-    all: Obj,
+    /// All results that there are.
+    all: Mutex<Register>,
     /// The counts of instances that are gone.
     retired: Arc<Mutex<Stats>>,
+}
+
+/// Weak references to `MethodCache`s, those that are gone among them.
+///
+/// Not a `WeakSet`: that is written in Python, and would run a callback for each that goes.
+#[derive(Default)]
+struct Register {
+    references: Vec<Obj>,
+    /// With so many, the gone ones are let go.
+    enough: usize,
+}
+
+impl Register {
+    /// Gives references that are to be dropped under no lock.
+    fn add<'py>(&mut self, py: Python<'py>, reference: Obj) -> Vec<Bound<'py, MethodCache>> {
+        let mut alive = Vec::new();
+        if self.references.len() >= self.enough {
+            self.references.retain(|reference| {
+                let known = alive.len();
+                alive.extend(upgraded(py, reference));
+                alive.len() > known
+            });
+            self.enough = 2 * self.references.len() + 16;
+        }
+        self.references.push(reference);
+        alive
+    }
+}
+
+/// What a weak reference to a `MethodCache` refers to, if it is still there.
+fn upgraded<'py>(py: Python<'py>, reference: &Obj) -> Option<Bound<'py, MethodCache>> {
+    let reference = reference.bind(py).cast::<PyWeakrefReference>().ok()?;
+    reference.upgrade()?.cast_into::<MethodCache>().ok()
 }
 
 /// The results of one instance.
@@ -87,7 +121,7 @@ impl Method {
             binder,
             attribute: PyString::intern(py, &format!("_retain_{class}.{name}")).into(),
             beside: PyDict::new(py).into(),
-            all: py.import("weakref")?.getattr("WeakSet")?.call0()?.into(),
+            all: Mutex::default(),
             retired: Arc::default(),
         })
     }
@@ -112,7 +146,7 @@ impl Method {
                 instance.get_type(),
             ))
         })?;
-        let cache = Bound::new(
+        let mut cache = Bound::new(
             py,
             MethodCache {
                 keeper: Keeper::new(Arc::clone(&memo.keeper.rules)),
@@ -123,11 +157,14 @@ impl Method {
         if !self.keep_inside(instance, &cache)? {
             let helpers = memo.helpers.bind(py);
             let beside = self.beside.bind(py);
-            helpers.call_method1(intern!(py, "keep_beside"), (beside, instance, &cache))?;
+            let kept = (beside, instance, &cache);
+            cache = helpers
+                .call_method1(intern!(py, "keep_beside"), kept)?
+                .cast_into::<MethodCache>()?;
         }
-        self.all
-            .bind(py)
-            .call_method1(intern!(py, "add"), (&cache,))?;
+        let reference = PyWeakrefReference::new(&cache)?.into();
+        let alive = self.register().add(py, reference);
+        drop(alive);
         Ok(Place::Instance(cache.into()))
     }
 
@@ -202,12 +239,24 @@ impl Method {
     }
 
     /// The results of all instances that are alive.
-    pub(crate) fn caches<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, MethodCache>>> {
-        self.all
-            .bind(py)
-            .try_iter()?
-            .map(|cache| Ok(cache?.cast_into::<MethodCache>()?))
+    pub(crate) fn caches<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, MethodCache>> {
+        let register = self.register();
+        let references = register.references.iter();
+        references
+            .filter_map(|reference| upgraded(py, reference))
             .collect()
+    }
+
+    /// Shows the collector what is kept beside instances.
+    pub(crate) fn traverse(&self, visit: &mut impl FnMut(*mut ffi::PyObject) -> c_int) -> c_int {
+        match visit(self.beside.as_ptr()) {
+            0 => self.binder.traverse(visit),
+            status => status,
+        }
+    }
+
+    fn register(&self) -> MutexGuard<'_, Register> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn retired(&self) -> Stats {
@@ -228,6 +277,7 @@ impl MethodCache {
 
 #[pymethods]
 impl MethodCache {
+    #[allow(clippy::unused_self, reason = "Python calls it on an instance")]
     fn __reduce__(&self, py: Python<'_>) -> PyResult<Obj> {
         let nothing = py.get_type::<PyDict>();
         Ok((nothing, ()).into_pyobject(py)?.into())

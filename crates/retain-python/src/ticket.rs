@@ -9,8 +9,9 @@ use pyo3::{ffi, intern};
 use retain_memory::{Agent, Flight, Outcome, Waiting};
 
 use crate::callable::{self, Call, Instance};
+use crate::compute::Pending;
 use crate::keeper::Kept;
-use crate::memo::{Memo, Pending};
+use crate::memo::Memo;
 use crate::method::Place;
 use crate::object::Obj;
 
@@ -115,6 +116,15 @@ impl Ticket {
     #[getter]
     fn agent(&self) -> u64 {
         self.agent.number()
+    }
+
+    /// This thread computes, not the one that looked the arguments up.
+    fn lead_here(&self) {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let lead = pending.as_ref().and_then(|pending| pending.lead.as_ref());
+        if let Some(lead) = lead {
+            lead.flight().hand_over(Agent::thread());
+        }
     }
 
     /// The function that computes.
