@@ -143,7 +143,7 @@ def keep_beside(caches: dict[int, Any], instance: object, cache: _MethodCache) -
         caches.pop(address, None)
 
     mine = (weakref.ref(instance, forget), cache)
-    kept = caches.setdefault(address, mine)
+    kept: tuple[Any, _MethodCache] = caches.setdefault(address, mine)
     if kept[0]() is not instance:
         # Those of an instance that lay here before.
         caches[address] = kept = mine

@@ -153,11 +153,20 @@ def memoize(
     }
 
     def decorate(function: Any) -> Any:
-        if isinstance(function, (staticmethod, classmethod)):
-            return type(function)(decorate(function.__func__))
+        if isinstance(function, staticmethod):
+            return staticmethod(decorate(function.__func__))
+        if isinstance(function, classmethod):
+            return _MemoizedClassMethod(decorate(function.__func__))
         return _wrap(function, checked, options, parameters)
 
     return decorate if function is None else decorate(function)
+
+
+class _MemoizedClassMethod(classmethod):  # type: ignore[type-arg]
+    # From Python 3.13 on, `classmethod` asks nothing of what it wraps: its bound methods would know no `invalidate`.
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self.__func__.__get__(type(instance) if owner is None else owner)
 
 
 def _wrap(function: Any, rules: dict[str, Any], options: dict[str, Any], parameters: dict[str, Any]) -> Any:

@@ -298,9 +298,9 @@ pub(crate) fn no_arguments(
     }
 }
 
-/// An entry of a method table: `method!(Type, "name", "doc", |owner, body, args, kwargs| ...)`.
+/// An entry of a method table: `method!(Type, "name", "($self, /)", "doc", |owner, body, args, kwargs| ...)`.
 macro_rules! method {
-    ($body:ty, $name:literal, $doc:literal, $run:expr) => {{
+    ($body:ty, $name:literal, $signature:literal, $doc:literal, $run:expr) => {{
         unsafe extern "C" fn method(
             this: *mut pyo3::ffi::PyObject,
             args: *mut pyo3::ffi::PyObject,
@@ -310,7 +310,7 @@ macro_rules! method {
             unsafe { $crate::callable::run_method::<$body>(this, args, kwargs, $run) }
         }
         const NAME: &str = concat!($name, "\0");
-        const DOC: &str = concat!($doc, "\0");
+        const DOC: &str = concat!($name, $signature, "\n--\n\n", $doc, "\0");
         pyo3::ffi::PyMethodDef {
             ml_name: NAME.as_ptr().cast(),
             ml_meth: pyo3::ffi::PyMethodDefPointer {

@@ -339,6 +339,7 @@ impl Body for LruCache {
             method!(
                 LruCache,
                 "cache_info",
+                "($self, /)",
                 "Hits, misses, maxsize and currsize, as a named tuple.",
                 |owner, this, args, kwargs| {
                     no_arguments("cache_info", args, kwargs)?;
@@ -350,6 +351,7 @@ impl Body for LruCache {
             method!(
                 LruCache,
                 "cache_clear",
+                "($self, /)",
                 "Forgets all results and resets the counts.",
                 |owner, this, args, kwargs| {
                     no_arguments("cache_clear", args, kwargs)?;
@@ -360,24 +362,28 @@ impl Body for LruCache {
             method!(
                 LruCache,
                 "__reduce__",
+                "($self, /)",
                 "Pickles by name.",
                 |owner, _, _, _| { Ok(owner.getattr("__qualname__")?.into()) }
             ),
             method!(
                 LruCache,
                 "__copy__",
+                "($self, /)",
                 "The function itself.",
                 |owner, _, _, _| Ok(owner.into())
             ),
             method!(
                 LruCache,
                 "__deepcopy__",
+                "($self, memo, /)",
                 "The function itself.",
                 |owner, _, _, _| Ok(owner.into())
             ),
             method!(
                 LruCache,
                 "__sizeof__",
+                "($self, /)",
                 "Bytes in memory, keys and values not counted.",
                 |owner, this, _, _| {
                     let heap = match &this.entries {

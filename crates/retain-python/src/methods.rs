@@ -22,6 +22,7 @@ pub(crate) fn table() -> Vec<ffi::PyMethodDef> {
         method!(
             Memo,
             "cache_info",
+            "($self, /)",
             "Counts and sizes, as a named tuple.",
             |owner, this, args, kwargs| {
                 no_arguments("cache_info", args, kwargs)?;
@@ -33,6 +34,7 @@ pub(crate) fn table() -> Vec<ffi::PyMethodDef> {
         method!(
             Memo,
             "cache_clear",
+            "($self, /)",
             "Forgets all results and resets the counts.",
             |owner, this, args, kwargs| {
                 no_arguments("cache_clear", args, kwargs)?;
@@ -51,6 +53,7 @@ pub(crate) fn table() -> Vec<ffi::PyMethodDef> {
         method!(
             Memo,
             "invalidate",
+            "($self, /, *args, **kwargs)",
             "Forgets the result for these arguments; whether there was one.",
             |owner, this, args, kwargs| this.at(owner, args, kwargs, |place, hash, arguments| {
                 let py = owner.py();
@@ -67,6 +70,7 @@ pub(crate) fn table() -> Vec<ffi::PyMethodDef> {
         method!(
             Memo,
             "peek",
+            "($self, /, *args, **kwargs)",
             "The result for these arguments if there is one; KeyError if not. Nothing is counted.",
             |owner, this, args, kwargs| this.at(owner, args, kwargs, |place, hash, arguments| {
                 let py = owner.py();
@@ -84,7 +88,8 @@ pub(crate) fn table() -> Vec<ffi::PyMethodDef> {
         method!(
             Memo,
             "set",
-            "set(value, *args, **kwargs): keeps value as the result for these arguments.",
+            "($self, value, /, *args, **kwargs)",
+            "Keeps value as the result for these arguments.",
             |owner, this, args, kwargs| {
                 let py = owner.py();
                 let Ok(value) = args.get_item(0) else {
@@ -111,6 +116,7 @@ pub(crate) fn table() -> Vec<ffi::PyMethodDef> {
         method!(
             Memo,
             "refresh",
+            "($self, /, *args, **kwargs)",
             "Computes the result for these arguments anew, keeps it and returns it.",
             |owner, this, args, kwargs| {
                 if !this.asynchronous {
@@ -127,6 +133,7 @@ pub(crate) fn table() -> Vec<ffi::PyMethodDef> {
         method!(
             Memo,
             "_entries",
+            "($self, /, *instance)",
             "The live entries as tuples; of one instance, if it is given.",
             |owner, this, args, _| {
                 let py = owner.py();
@@ -146,6 +153,7 @@ pub(crate) fn table() -> Vec<ffi::PyMethodDef> {
         method!(
             Memo,
             "_instance_info",
+            "($self, instance, /)",
             "cache_info() of one instance; of all where instances have no results of their own.",
             |owner, this, args, _| {
                 let py = owner.py();
@@ -159,6 +167,7 @@ pub(crate) fn table() -> Vec<ffi::PyMethodDef> {
         method!(
             Memo,
             "_instance_clear",
+            "($self, instance, /)",
             "cache_clear() of one instance; of all where instances have no results of their own.",
             |owner, this, args, _| {
                 match this.method.get() {
@@ -174,12 +183,14 @@ pub(crate) fn table() -> Vec<ffi::PyMethodDef> {
         method!(
             Memo,
             "_begin",
-            "_begin(args, kwargs, anew): how a computation begins, for the parts in Python.",
+            "($self, args, kwargs, anew, /)",
+            "How a computation begins, for the parts in Python.",
             |owner, this, args, _| begin_for_python(owner, this, args)
         ),
         method!(
             Memo,
             "__set_name__",
+            "($self, owner, name, /)",
             "Marks a method.",
             |owner, this, args, _| {
                 let py = owner.py();
@@ -192,24 +203,31 @@ pub(crate) fn table() -> Vec<ffi::PyMethodDef> {
                 Ok(none(py))
             }
         ),
-        method!(Memo, "__reduce__", "Pickles by name.", |owner, _, _, _| {
-            Ok(owner.getattr("__qualname__")?.into())
-        }),
+        method!(
+            Memo,
+            "__reduce__",
+            "($self, /)",
+            "Pickles by name.",
+            |owner, _, _, _| { Ok(owner.getattr("__qualname__")?.into()) }
+        ),
         method!(
             Memo,
             "__copy__",
+            "($self, /)",
             "The function itself.",
             |owner, _, _, _| Ok(owner.into())
         ),
         method!(
             Memo,
             "__deepcopy__",
+            "($self, memo, /)",
             "The function itself.",
             |owner, _, _, _| Ok(owner.into())
         ),
         method!(
             Memo,
             "__sizeof__",
+            "($self, /)",
             "Bytes in memory, keys and values not counted.",
             |owner, this, _, _| {
                 let heap = this.keeper.entries.with(|state| state.table.allocated());
