@@ -448,14 +448,15 @@ def test_a_callback_may_use_the_cache():
 
     def tell(key, value, cause):
         left.append(key)
-        cache["again", key] = len(cache) if not isinstance(key, tuple) else 0
-        if len(left) > 50:
+        if not isinstance(key, tuple):
+            cache["again", key] = cache.get(key, "gone")
+        if len(left) == 10:
             cache.clear()
 
     cache = Cache(3, policy="lru", on_evict=tell)
     for number in range(20):
         cache[number] = number
-    assert left
+    assert any(isinstance(key, tuple) for key in left)
     assert len(cache) <= 3
 
 

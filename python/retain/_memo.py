@@ -287,6 +287,7 @@ async def _landing(flight: _Flight) -> bool:
     computation = _computations.get(flight.number) or _Computation(loop)
     if computation.loop.is_closed() and computation.ticket is not None:
         # Its task will never go on.
+        _computations.pop(flight.number, None)
         computation.ticket.abandon()
     if not flight.subscribe(tell):
         return True
