@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections import namedtuple
-from contextlib import suppress
 from contextvars import ContextVar
 
 from retain._retain import after_fork_in_child
@@ -276,9 +275,11 @@ async def _landing(flight: _Flight) -> bool:
             landed.set_result(None)
 
     def tell() -> None:
-        # If that loop is closed, nobody waits there any more.
-        with suppress(RuntimeError):
+        try:
             loop.call_soon_threadsafe(wake)
+        except RuntimeError:
+            # That loop is closed: nobody waits there any more.
+            pass
 
     agent = _agent.get()
     wait = flight.join(agent) if agent is not None else None
@@ -307,9 +308,11 @@ def _cancel(computation: _Computation) -> None:
     task = computation.task
     if task is None or computation.waiting > 0:
         return
-    # If its loop is closed, the task is gone with it.
-    with suppress(RuntimeError):
+    try:
         computation.loop.call_soon_threadsafe(task.cancel)
+    except RuntimeError:
+        # Its loop is closed, and the task is gone with it.
+        pass
 
 
 def _start(ticket: _Ticket, flight: _Flight, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
