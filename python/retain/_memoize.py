@@ -90,7 +90,8 @@ def memoize(
     callable
         The function, with ``cache_info()``, ``cache_clear()``, ``cache_parameters()``, ``invalidate(*args)``,
         ``peek(*args)``, ``set(value, *args)``, ``refresh(*args)``, ``__wrapped__``; iterating over it gives its
-        entries. As a method, each instance has results of its own, which do not keep it alive.
+        entries. As a method, each instance has results of its own, which do not keep it alive (except, where its class
+        has ``__slots__`` and no ``__dict__``, a result that refers to the instance itself).
 
     Raises
     ------
