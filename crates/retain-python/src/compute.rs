@@ -47,31 +47,23 @@ impl Memo {
     ) -> PyResult<Began> {
         let keeper = place.keeper(self);
         let mut left = Departures::none();
-        let key = arguments.freeze()?;
         let lookup = keeper.lookup(hash, arguments);
         if !self.single_flight {
-            let epoch = keeper.entries.with(|state| state.epoch());
             let found = if anew {
-                Ok(None)
+                None
             } else {
-                keeper.entries.get(lookup, &mut left)
+                keeper.entries.get(lookup, &mut left)?
             };
-            let found = found?;
             self.bid_farewell(py, &place, left);
-            return Ok(match found {
-                Some(held) => Began::Hit(held),
-                None => Began::Compute(Pending {
-                    place,
-                    hash,
-                    key,
-                    lead: None,
-                    epoch,
-                    start: Instant::now(),
-                }),
-            });
+            return match found {
+                Some(held) => Ok(Began::Hit(held)),
+                None => self
+                    .pending_alone(place, hash, arguments)
+                    .map(Began::Compute),
+            };
         }
-        let begun = keeper.entries.begin(lookup, key, agent, anew, &mut left);
-        let begun = begun?;
+        let key = arguments.freeze()?;
+        let begun = keeper.entries.begin(lookup, key, agent, anew, &mut left)?;
         self.bid_farewell(py, &place, left);
         let pending = |place: Place, lead: Lead<Key, Kept, Obj>| Pending {
             place,
