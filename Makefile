@@ -80,7 +80,7 @@ test: test-rust test-loom test-python test-other-pythons
 
 test-rust:
 	@echo "==> Rust tests, and the examples in the Rust docs"
-	@cargo test $(CARGO_FLAGS) --workspace --exclude retain-python
+	@cargo test $(CARGO_FLAGS) --workspace --all-features --exclude retain-python
 
 # In a target folder of its own, as the flag would otherwise rebuild everything twice; optimised, since loom runs
 # many interleavings, but without the slow link-time optimisation.
@@ -117,9 +117,9 @@ lint: $(VENV)/.dev-tools $(VENV)/.extension
 		$(addprefix --allowlist ,$(wildcard tools/stubtest_allowlist.txt))
 	@$(MAKE) --no-print-directory lint-deny
 	@echo "==> clippy"
-	@PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	@PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo clippy $(CARGO_FLAGS) --workspace --all-features --all-targets -- -D warnings
 	@echo "==> rustdoc"
-	@RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --quiet --workspace --exclude retain-python --no-deps
+	@RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --quiet --workspace --all-features --exclude retain-python --no-deps
 	@echo "==> lint passed"
 
 lint-deny:

@@ -14,7 +14,7 @@ import platform
 import sys
 from pathlib import Path
 
-BENCHES = ("hits", "misses", "memory", "imports")
+BENCHES = ("hits", "misses", "memory", "imports", "hashing")
 
 
 def main():

@@ -163,20 +163,22 @@ def test_keys_are_compared_as_in_a_dict():
     assert cache[1.0, 2] == "tuple"
 
 
-def test_unhashable_keys_raise_what_a_dict_raises():
+def test_unhashable_keys_count_by_their_content():
     cache = Cache()
-    for act in (
-        lambda: cache[[]],
-        lambda: [] in cache,
-        lambda: cache.get([]),
-        lambda: cache.set([], 1),
-        lambda: cache.get_or_insert([], len),
-    ):
-        with pytest.raises(TypeError, match="unhashable type: 'list'"):
-            act()
-    with pytest.raises(TypeError, match="unhashable type: 'list'"):
-        cache[[]] = 1
-    assert len(cache) == 0
+    cache[[1, {2}]] = "list"
+    assert cache[[1, {2}]] == "list"
+    assert [1, {2}] in cache
+    assert cache.get([1, {3}]) is None
+    with pytest.raises(KeyError):
+        cache[{}]
+    assert cache.setdefault({"a": []}, 5) == cache.setdefault({"a": []}, 6) == 5
+    assert cache.get_or_insert([3], sum) == cache.get_or_insert([3], len) == 3
+    assert [cache[key] for key in cache] == [value for _, value in cache.items()]
+    assert cache.pop([1, {2}]) == "list"
+    assert len(cache) == 2
+    with pytest.raises(TypeError, match=r"key -> \[0\]: a thread lock has no stable identity"):
+        cache[[threading.Lock()]] = 1
+    assert len(cache) == 2
 
 
 def test_it_is_shown_by_its_size():

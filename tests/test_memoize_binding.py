@@ -36,7 +36,7 @@ def test_a_default_of_another_type_is_another_call():
     assert function() is not function(True)
 
 
-def test_an_unhashable_default_is_fine_until_it_is_spelled_out():
+def test_an_unhashable_default_is_told_by_its_content():
     calls = []
 
     def function(a, extra=[]):  # noqa: B006
@@ -45,9 +45,11 @@ def test_an_unhashable_default_is_fine_until_it_is_spelled_out():
 
     memoized = memoize(function)
     assert memoized(1) == memoized(1) == (1, [])
+    assert memoized(1, []) == (1, [])
     assert calls == [1]
-    with pytest.raises(TypeError, match="argument 'extra' cannot be part of a key"):
-        memoized(1, [])
+    function.__defaults__[0].append(2)
+    assert memoized(1) == memoized(1, [2]) == (1, [2])
+    assert calls == [1, 1]
 
 
 def test_keyword_only_arguments():

@@ -2,22 +2,44 @@
 Compute once, retain the result.
 
 `cache`, `lru_cache` and `cached_property` are those of :mod:`functools`, faster. `memoize` does what they lack, and
-`Cache` is the table below it as a mapping. `retain.cacheutils` is boltons' module of that name.
+`Cache` is the table below it as a mapping. `hash` tells who a value is, `identity` who a function is.
+`retain.cacheutils` is boltons' module of that name.
 """
 
 from retain._cache import Cache
 from retain._lru import cache, cached_property, lru_cache
 from retain._memoize import memoize
+from retain._retain import hash, identity
 
-__all__ = ["Cache", "cache", "cached_property", "lru_cache", "memoize"]
+__all__ = [
+    "Cache",
+    "IdentityWarning",
+    "cache",
+    "cached_property",
+    "explain",
+    "hash",
+    "identity",
+    "lru_cache",
+    "memoize",
+    "register_key",
+]
 __version__ = "0.1.0"
+
+# What few programs need is imported by those that do.
+_LATER = {"IdentityWarning": "retain._identity", "explain": "retain._explain", "register_key": "retain._parts"}
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "cacheutils"})
 
 
 def __getattr__(name: str) -> object:
-    if name == "cacheutils":
-        # A module that most programs do not need is imported by those that do.
-        from importlib import import_module
+    from importlib import import_module
 
+    if name == "cacheutils":
         return import_module("retain.cacheutils")
+    if name in _LATER:
+        found = globals()[name] = getattr(import_module(_LATER[name]), name)
+        return found
     msg = f"module 'retain' has no attribute {name!r}"
     raise AttributeError(msg)

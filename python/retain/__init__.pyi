@@ -26,8 +26,24 @@ from typing import (
 )
 
 from retain import cacheutils as cacheutils
+from retain._explain import explain as explain
+from retain._identity import IdentityWarning as IdentityWarning
+from retain._parts import register_key as register_key
+from retain._retain import hash as hash
+from retain._retain import identity as identity
 
-__all__ = ["Cache", "cache", "cached_property", "lru_cache", "memoize"]
+__all__ = [
+    "Cache",
+    "IdentityWarning",
+    "cache",
+    "cached_property",
+    "explain",
+    "hash",
+    "identity",
+    "lru_cache",
+    "memoize",
+    "register_key",
+]
 __version__: str
 
 _P = ParamSpec("_P")

@@ -1,11 +1,24 @@
-from collections.abc import Callable, Iterator
-from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, final
 
 from typing_extensions import disjoint_base
 
+from retain._identity import Identity
 from retain._memo import MemoInfo
 
-__all__ = ["CacheBase", "after_fork_in_child", "lru_cache_wrapper", "memoize_wrapper"]
+__all__ = [
+    "At",
+    "CacheBase",
+    "Content",
+    "after_fork_in_child",
+    "digest",
+    "digest_of",
+    "forget_handlers",
+    "hash",
+    "identity",
+    "lru_cache_wrapper",
+    "memoize_wrapper",
+]
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -60,7 +73,30 @@ class _Ticket:
     def fail(self, error: BaseException) -> None: ...
     def abandon(self) -> None: ...
 
+@final
+class At:
+    step: Final[str]
+    value: Final[Any]
+    def __new__(cls, step: str, value: object) -> Self: ...
+
+@final
+class Content:
+    @property
+    def digest(self) -> str: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
 def after_fork_in_child() -> None: ...
+def digest(obj: object, code: bool = False, opaque: list[str] | None = None) -> bytes: ...
+def digest_of(value: object, /) -> bytes: ...
+def forget_handlers() -> None: ...
+def hash(obj: object, hash_name: Literal["blake3", "sha1", "md5"] = "blake3", coerce_mmap: bool = False) -> str: ...
+def identity(
+    function: Callable[..., Any],
+    track: Literal["deep", "own", "version"] = "deep",
+    depends: Iterable[Any] = (),
+    version: str | None = None,
+) -> Identity: ...
 def lru_cache_wrapper(
     function: Callable[..., Any], maxsize: int | None, typed: bool, info: Callable[..., Any], /
 ) -> Any: ...

@@ -35,13 +35,26 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// The hash of them all; on an error, the position of the one that has none.
+    /// The hash of them all; or the position of one that has none, with the error set unless its type has none at all.
     #[inline(always)]
     pub(crate) fn hash(&self) -> Result<u64, usize> {
         match self.values {
             [] => Ok(0),
             [value] if self.names.is_null() => compare::hash(*value).map(mix).ok_or(0),
             _ => self.hash_many(),
+        }
+    }
+
+    /// Sets the error for an argument that has no hash.
+    #[cold]
+    pub(crate) fn refuse(&self, position: usize) {
+        // SAFETY: the argument is alive, and this thread attached.
+        unsafe {
+            if ffi::PyErr_Occurred().is_null()
+                && let Some(value) = self.values.get(position)
+            {
+                ffi::PyObject_HashNotImplemented(*value);
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::ptr;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::arguments::{Arguments, Key};
 use crate::callable::Call;
@@ -56,8 +56,8 @@ pub(crate) struct BoundArguments {
     values: SmallVec<[Pointer; 8]>,
     /// The names of the last values.
     names: Option<Obj>,
-    /// What is kept alive by nobody else.
-    owned: Option<Obj>,
+    /// Those of the values that are kept alive by nobody else.
+    owned: SmallVec<[Obj; 1]>,
 }
 
 impl BoundArguments {
@@ -66,14 +66,23 @@ impl BoundArguments {
         Self {
             values: SmallVec::from_slice(&[object.as_ptr()]),
             names: None,
-            owned: Some(object),
+            owned: smallvec![object],
         }
+    }
+
+    pub(crate) fn value(&self, position: usize) -> Option<Pointer> {
+        self.values.get(position).copied()
+    }
+
+    /// Lets another object stand for an argument.
+    pub(crate) fn replace(&mut self, position: usize, object: Obj) {
+        self.values[position] = object.as_ptr();
+        self.owned.push(object);
     }
 
     pub(crate) fn view(&self, likeness: Likeness) -> Arguments<'_> {
         let names = self.names.as_ref().map_or(ptr::null_mut(), Obj::as_ptr);
-        debug_assert!(self.owned.is_none() || self.values.len() == 1);
-        // SAFETY: the values are alive as long as the call they were given in, which outlives `self`.
+        // SAFETY: the values are alive as long as the call they were given in, which outlives `self`, or are owned.
         unsafe { Arguments::new(&self.values, names, likeness) }
     }
 }
@@ -86,28 +95,20 @@ impl Binder {
         positional: usize,
         rest: Rest,
         named_rest: Rest,
-    ) -> PyResult<Self> {
+    ) -> Self {
         let mut straight = positional == parameters.len();
         let mut ignores = false;
         let mut kept = Vec::with_capacity(parameters.len());
         for (name, default, ignored) in parameters {
             straight &= !ignored;
             ignores |= ignored;
-            let default = match default {
-                Some(default) if !ignored && default.hash().is_err() => {
-                    // What cannot be hashed cannot be told from another, except that it is the default itself.
-                    let object = name.py().import("builtins")?.getattr("object")?;
-                    Some(object.call0()?.into())
-                }
-                default => default.map(Obj::from),
-            };
             kept.push(Parameter {
                 name: name.into(),
-                default,
+                default: default.map(Obj::from),
                 ignored,
             });
         }
-        Ok(Self {
+        Self {
             parameters: kept,
             positional_only,
             positional,
@@ -115,7 +116,7 @@ impl Binder {
             named_rest,
             straight,
             ignores,
-        })
+        }
     }
 
     /// Whether the first argument by position has a parameter of its own, which can be a method's instance.

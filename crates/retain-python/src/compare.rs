@@ -84,6 +84,8 @@ exact!(is_str, PyUnicode_Type);
 exact!(is_float, PyFloat_Type);
 exact!(is_bytes, PyBytes_Type);
 exact!(is_tuple, PyTuple_Type);
+exact!(is_list, PyList_Type);
+exact!(is_dict, PyDict_Type);
 
 /// Spreads a hash over all 64 bits: those of small integers and of addresses have few that differ.
 #[inline]
@@ -98,7 +100,7 @@ pub(crate) const fn mix(hash: u64) -> u64 {
     }
 }
 
-/// The object's hash as Python has it, or `None` with the error set.
+/// The object's hash as Python has it, or `None`: with the error set, unless its type has none at all.
 #[inline(always)]
 #[allow(clippy::cast_sign_loss, reason = "a hash is a pattern of bits")]
 pub(crate) fn hash(object: Pointer) -> Option<u64> {
@@ -134,6 +136,12 @@ fn hash_of_address(object: Pointer) -> u64 {
 
 #[inline(never)]
 fn hash_any(object: Pointer) -> Option<u64> {
+    // SAFETY: the type is alive.
+    let own = unsafe { (*type_of(object)).tp_hash };
+    if own.is_some_and(|own| own as usize == ffi::PyObject_HashNotImplemented as *const () as usize)
+    {
+        return None;
+    }
     // SAFETY: the object is alive and this thread attached.
     match endable(|| unsafe { ffi::PyObject_Hash(object) }) {
         -1 => None,

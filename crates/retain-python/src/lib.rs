@@ -10,8 +10,12 @@ mod binder;
 mod callable;
 mod compare;
 mod compute;
+mod content;
 mod ending;
+mod guards;
+mod identity;
 mod keeper;
+mod known;
 mod lock;
 mod lru_cache;
 mod mapping;
@@ -59,6 +63,12 @@ mod _retain {
         retain_memory::after_fork_in_child();
     }
 
+    #[pymodule_export]
+    use super::content::Content;
+    #[pymodule_export]
+    use super::identity::{At, digest, forget_handlers, hash};
+    #[pymodule_export]
+    use super::known::{digest_of, identity};
     #[pymodule_export]
     use super::lru_cache::lru_cache_wrapper;
     #[pymodule_export]

@@ -229,8 +229,12 @@ where
     let Some(entries) = LruCache::of(&this.entries) else {
         return ptr::null_mut();
     };
-    let Ok(hash) = arguments.hash() else {
-        return ptr::null_mut();
+    let hash = match arguments.hash() {
+        Ok(hash) => hash,
+        Err(position) => {
+            arguments.refuse(position);
+            return ptr::null_mut();
+        }
     };
     let lookup = Lookup {
         hash,

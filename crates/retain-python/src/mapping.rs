@@ -5,7 +5,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -14,11 +14,12 @@ use retain_memory::{Agent, Begin, Bounds, Departures, Held, Outcome};
 use crate::arguments::{Arguments, Key};
 use crate::callable;
 use crate::compare::Likeness;
+use crate::content::Content;
 use crate::ending::Stay;
 use crate::keeper::{Answer, Keeper, Kept, Left, Rules, warn_not_kept};
 use crate::memoize::RulesArgument;
 use crate::method::Place;
-use crate::object::Obj;
+use crate::object::{Obj, discard};
 use crate::ticket::Waiter;
 
 /// The compiled part of `retain.Cache`.
@@ -28,21 +29,31 @@ pub(crate) struct CacheBase {
 }
 
 impl CacheBase {
-    /// Runs `body` with a key's hash and probe.
+    /// Runs `body` with what stands for a key in the table, which is the key, or, if that cannot be hashed, its content;
+    /// and with the hash and the probe of it.
     fn at<R>(
         key: &Bound<'_, PyAny>,
-        body: impl FnOnce(u64, &Arguments<'_>) -> PyResult<R>,
+        body: impl FnOnce(&Bound<'_, PyAny>, u64, &Arguments<'_>) -> PyResult<R>,
     ) -> PyResult<R> {
+        let py = key.py();
         let values = [key.as_ptr()];
         // SAFETY: the key is alive as long as `key`.
         let arguments = unsafe { Arguments::new(&values, ptr::null_mut(), Likeness::Equal) };
-        let hash = arguments.hash().map_err(|_| PyErr::fetch(key.py()))?;
-        body(hash, &arguments)
+        if let Ok(hash) = arguments.hash() {
+            return body(key, hash, &arguments);
+        }
+        match PyErr::take(py) {
+            Some(error) if !error.is_instance_of::<PyTypeError>(py) => return Err(error),
+            Some(error) => discard(py, error),
+            None => {}
+        }
+        let content = Content::of(key).map_err(|failure| failure.about(py, "key", ""))?;
+        Self::at(content.bind(py), body)
     }
 
     fn look_up(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Obj>> {
         let py = key.py();
-        Self::at(key, |hash, arguments| {
+        Self::at(key, |_, hash, arguments| {
             let mut left = Departures::none();
             let found = self
                 .keeper
@@ -62,7 +73,7 @@ impl CacheBase {
     ) -> PyResult<()> {
         let py = key.py();
         let held = self.keeper.rules.hold(py, &value.into(), 0.0, ttl)?;
-        Self::at(key, |hash, arguments| {
+        Self::at(key, |key, hash, arguments| {
             let mut left = Departures::none();
             let lookup = self.keeper.lookup(hash, arguments);
             let stored = self
@@ -76,7 +87,7 @@ impl CacheBase {
 
     fn remove(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Obj>> {
         let py = key.py();
-        Self::at(key, |hash, arguments| {
+        Self::at(key, |_, hash, arguments| {
             let mut left = Departures::none();
             let removed = self
                 .keeper
@@ -100,12 +111,18 @@ impl CacheBase {
         });
     }
 
-    fn compute(&self, key: &Bound<'_, PyAny>, factory: &Bound<'_, PyAny>) -> PyResult<Obj> {
+    /// The value under `key`, which stands for `given`.
+    fn compute(
+        &self,
+        key: &Bound<'_, PyAny>,
+        given: &Bound<'_, PyAny>,
+        factory: &Bound<'_, PyAny>,
+    ) -> PyResult<Obj> {
         let py = key.py();
         let agent = Agent::thread();
         loop {
             let (mut left, stored) = (Departures::none(), Key::one(key.into()));
-            let begun = Self::at(key, |hash, arguments| {
+            let begun = Self::at(key, |_, hash, arguments| {
                 let lookup = self.keeper.lookup(hash, arguments);
                 self.keeper
                     .entries
@@ -117,7 +134,7 @@ impl CacheBase {
                 Begin::Lead(lead) => {
                     let start = Instant::now();
                     let lead = ManuallyDrop::new(lead);
-                    let result = callable::call(factory, [key]);
+                    let result = callable::call(factory, [given]);
                     let lead = ManuallyDrop::into_inner(lead);
                     let value = match result {
                         Ok(value) => value,
@@ -139,7 +156,7 @@ impl CacheBase {
                     {
                         Ok(held) => {
                             let mut left = Departures::none();
-                            let finished = Self::at(key, |hash, arguments| {
+                            let finished = Self::at(key, |_, hash, arguments| {
                                 let lookup = self.keeper.lookup(hash, arguments);
                                 self.keeper.entries.finish(lookup, lead, held, &mut left)
                             });
@@ -156,7 +173,7 @@ impl CacheBase {
                 }
                 Begin::Join(flight) => {
                     let Some(waiting) = flight.join(agent) else {
-                        return callable::call(factory, [key]);
+                        return callable::call(factory, [given]);
                     };
                     let waiter = Waiter::new(py, Place::Memo, flight, waiting)?;
                     // SAFETY: this thread is attached.
@@ -209,7 +226,7 @@ impl CacheBase {
     }
 
     fn __contains__(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Self::at(key, |hash, arguments| {
+        Self::at(key, |_, hash, arguments| {
             let found = self
                 .keeper
                 .entries
@@ -259,7 +276,7 @@ impl CacheBase {
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = key.py();
-        Self::at(key, |hash, arguments| {
+        Self::at(key, |_, hash, arguments| {
             let found = self
                 .keeper
                 .entries
@@ -312,7 +329,7 @@ impl CacheBase {
         let _stay = Stay::begin();
         let value = default.map_or_else(|| Obj::from(py.None().into_bound(py)), Obj::from);
         let held = self.keeper.rules.hold(py, &value, 0.0, None)?;
-        Self::at(key, |hash, arguments| {
+        Self::at(key, |key, hash, arguments| {
             let mut left = Departures::none();
             let lookup = self.keeper.lookup(hash, arguments);
             let present = self.keeper.entries.insert_absent(
@@ -331,7 +348,7 @@ impl CacheBase {
     /// The value under a key, computed by `factory(key)` if there is none: once, however many threads ask.
     fn get_or_insert(&self, key: &Bound<'_, PyAny>, factory: &Bound<'_, PyAny>) -> PyResult<Obj> {
         let _stay = Stay::begin();
-        self.compute(key, factory)
+        Self::at(key, |found, _, _| self.compute(found, key, factory))
     }
 
     /// Removes all entries; the counts stay.

@@ -16,7 +16,9 @@ use crate::binder::{Binder, BoundArguments, ROOM};
 use crate::callable::{Body, Call, Instance, call, guarded};
 use crate::compare::Likeness;
 use crate::compute::{Began, Pending};
+use crate::content::Content;
 use crate::ending::Stay;
+use crate::identity::Failure;
 use crate::keeper::{Answer, Keeper, Kept, Left};
 use crate::method::{Method, Place};
 use crate::methods;
@@ -210,14 +212,14 @@ impl Memo {
     fn answer_async(&self, py: Python<'_>, this: *mut ffi::PyObject, call: Call) -> PyResult<Obj> {
         // SAFETY: `this` is alive.
         let owner = unsafe { Bound::from_borrowed_ptr(py, this) };
-        let (Some(place), Some(bound)) = (self.place(py, &owner, call)?, self.bind(py, call)?)
+        let (Some(place), Some(mut bound)) = (self.place(py, &owner, call)?, self.bind(py, call)?)
         else {
             // The arguments do not fit: the function itself says what is wrong.
             // SAFETY: the call goes on, and the function is alive.
             return owned_or_error(py, unsafe { call.run(self.function.as_ptr()) });
         };
+        let hash = self.hash(py, &mut bound)?;
         let arguments = bound.view(self.likeness);
-        let hash = self.hash(py, &arguments)?;
         let keeper = place.keeper(self);
         let fresh = |freshness| freshness == Freshness::Fresh;
         let found = keeper
@@ -264,27 +266,51 @@ impl Memo {
         Ok(Some(BoundArguments::lone(made)))
     }
 
-    pub(crate) fn hash(&self, py: Python<'_>, arguments: &Arguments<'_>) -> PyResult<u64> {
-        arguments.hash().map_err(|position| {
-            let error = PyErr::fetch(py);
-            if !error.is_instance_of::<PyTypeError>(py) {
-                return error;
-            }
-            let name = self.name(py);
-            let reason = error.value(py);
-            let message = if self.key.is_some() {
-                format!("{name}: what key= returned cannot be a key: {reason}")
-            } else {
-                let binder = self.method.get().map_or(&self.binder, |method| &method.binder);
-                let argument = binder.name_of(py, position);
-                format!(
-                    "{name}: argument '{argument}' cannot be part of a key: {reason}. Give memoize a key= that makes a \
-                     hashable key of the arguments, or leave it out with ignore=['{argument}']")
+    /// The hash of the arguments; those that have none are replaced by their content.
+    pub(crate) fn hash(&self, py: Python<'_>, bound: &mut BoundArguments) -> PyResult<u64> {
+        let mut replaced = 0;
+        loop {
+            let position = match bound.view(self.likeness).hash() {
+                Ok(hash) => return Ok(hash),
+                Err(position) => position,
             };
-            let named = PyTypeError::new_err(message);
-            named.set_cause(py, Some(error));
-            named
-        })
+            let error = PyErr::take(py);
+            // Each is replaced once, the first of them first.
+            let value = bound.value(position).filter(|_| position >= replaced);
+            let value = match (error, value) {
+                (None, Some(value)) => value,
+                (Some(error), Some(value)) if error.is_instance_of::<PyTypeError>(py) => {
+                    discard(py, error);
+                    value
+                }
+                (Some(error), _) => return Err(error),
+                (None, None) => return Err(PyTypeError::new_err("a name cannot be hashed")),
+            };
+            replaced = position + 1;
+            // SAFETY: the value is an argument, alive during the call.
+            let content = Content::of(&unsafe { Bound::from_borrowed_ptr(py, value) });
+            bound.replace(
+                position,
+                content.map_err(|failure| self.unidentified(py, failure, position))?,
+            );
+        }
+    }
+
+    /// The error for an argument that is neither hashable nor has a content to go by.
+    fn unidentified(&self, py: Python<'_>, failure: Failure, position: usize) -> PyErr {
+        let name = self.name(py);
+        if self.key.is_some() {
+            return failure.about(py, &format!("{name}: what key= returned"), "");
+        }
+        let binder = self
+            .method
+            .get()
+            .map_or(&self.binder, |method| &method.binder);
+        let argument = binder.name_of(py, position);
+        let remedy = format!(
+            ". Give memoize a key= that makes a key of the arguments, or leave it out with ignore=['{argument}']"
+        );
+        failure.about(py, &format!("{name}: argument '{argument}'"), &remedy)
     }
 
     /// The function's name, for messages.
@@ -300,11 +326,11 @@ impl Memo {
         let Some(place) = self.place(py, &owner, call)? else {
             return Ok(Step::Bare);
         };
-        let Some(bound) = self.bind(py, call)? else {
+        let Some(mut bound) = self.bind(py, call)? else {
             return Ok(Step::Bare);
         };
+        let hash = self.hash(py, &mut bound)?;
         let arguments = bound.view(self.likeness);
-        let hash = self.hash(py, &arguments)?;
         let keeper = place.keeper(self);
         let fresh = |freshness| freshness == Freshness::Fresh;
         let found = keeper

@@ -122,7 +122,7 @@ pub(crate) fn memoize_wrapper<'py>(
             positional,
             rest(&further),
             rest(&named_further),
-        )?,
+        ),
         keeper,
         key: key.map(Obj::from),
         likeness: if typed {

@@ -275,15 +275,15 @@ impl Memo {
         let py = owner.py();
         let unpacked = Unpacked::new(args, kwargs);
         let call = unpacked.call();
-        let (Some(place), Some(bound)) = (self.place(py, owner, call)?, self.bind(py, call)?)
+        let (Some(place), Some(mut bound)) = (self.place(py, owner, call)?, self.bind(py, call)?)
         else {
             let name = self.name(py);
             return Err(PyTypeError::new_err(format!(
                 "{name}: the arguments do not fit its signature"
             )));
         };
+        let hash = self.hash(py, &mut bound)?;
         let arguments = bound.view(self.likeness);
-        let hash = self.hash(py, &arguments)?;
         body(place, hash, &arguments)
     }
 

@@ -1,0 +1,16 @@
+//! Who a value is: the walk over Python objects that writes them to `retain-key`.
+
+mod array;
+mod exported;
+mod failure;
+mod leaf;
+mod met;
+mod parts;
+mod reduce;
+mod route;
+mod verbs;
+mod walk;
+
+pub(crate) use failure::Failure;
+pub(crate) use verbs::{At, digest, forget_handlers, hash};
+pub(crate) use walk::{Options, digest_of};

@@ -1,0 +1,177 @@
+//! How the objects of a type are taken apart, found out once for each type.
+
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use hashbrown::HashMap;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyFunction, PyList, PyModule, PyTuple, PyType, PyWeakrefReference};
+use pyo3::{ffi, intern};
+
+use super::array;
+use crate::object::{Obj, discard};
+
+/// How the objects of a type are taken apart.
+pub(super) enum Route {
+    /// By their attributes: those in their `__dict__`, and those in these slots.
+    Instance { slots: Vec<Obj> },
+    /// By what a function returns.
+    Handler(Obj),
+    /// By their `__reduce_ex__`.
+    Reduce,
+    /// By their code.
+    Code,
+    /// `numpy.ndarray`.
+    Array,
+    /// `numpy.memmap`, by a function, or as if it were an array.
+    MemoryMap(Option<Obj>),
+}
+
+struct Entry {
+    /// The type, weakly: its address may come to be another's.
+    kind: Obj,
+    /// The interpreter's number of the type's state: it moves when the type or a base of it is changed.
+    version: u32,
+    route: Arc<Route>,
+}
+
+type Table = HashMap<usize, Entry>;
+
+static TABLE: LazyLock<Mutex<Table>> = LazyLock::new(Mutex::default);
+
+/// Asks all types anew.
+pub(super) fn forget() {
+    let table = std::mem::take(&mut *TABLE.lock().unwrap_or_else(PoisonError::into_inner));
+    // Dropped when the table is free: that can run any code.
+    drop(table);
+}
+
+/// The route of the type of `object`.
+pub(super) fn of(object: &Bound<'_, PyAny>) -> PyResult<Arc<Route>> {
+    let kind = object.get_type();
+    if let Some(route) = known(&kind) {
+        return Ok(route);
+    }
+    let route = Arc::new(find(object, &kind)?);
+    let entry = Entry {
+        kind: PyWeakrefReference::new(&kind)?.into_any().into(),
+        version: version(&kind),
+        route: route.clone(),
+    };
+    let gone = {
+        let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
+        table.insert(kind.as_ptr().addr(), entry)
+    };
+    drop(gone);
+    Ok(route)
+}
+
+fn known(kind: &Bound<'_, PyType>) -> Option<Arc<Route>> {
+    let table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let entry = table.get(&kind.as_ptr().addr())?;
+    let version = version(kind);
+    let same = version != 0 && entry.version == version && refers_to(&entry.kind, kind);
+    same.then(|| entry.route.clone())
+}
+
+fn version(kind: &Bound<'_, PyType>) -> u32 {
+    // SAFETY: the type is alive.
+    unsafe { (*kind.as_type_ptr()).tp_version_tag }
+}
+
+/// Whether a weak reference is to this very type, which is alive.
+fn refers_to(weak: &Obj, kind: &Bound<'_, PyType>) -> bool {
+    let mut referent = std::ptr::null_mut();
+    // SAFETY: `weak` is a weak reference; what it gives is a new reference, given up at once: the type lives on.
+    unsafe {
+        ffi::compat::PyWeakref_GetRef(weak.as_ptr(), &raw mut referent);
+        ffi::Py_XDECREF(referent);
+    }
+    referent == kind.as_ptr()
+}
+
+fn find(object: &Bound<'_, PyAny>, kind: &Bound<'_, PyType>) -> PyResult<Route> {
+    let py = object.py();
+    if is_code(object) {
+        return Ok(Route::Code);
+    }
+    if array::is_ndarray(kind) {
+        return Ok(Route::Array);
+    }
+    let parts = py.import(intern!(py, "retain._parts"))?;
+    let handler = parts.call_method1(intern!(py, "handler"), (kind,))?;
+    let handler = (!handler.is_none()).then(|| Obj::from(handler));
+    if array::is_memory_map(kind) {
+        return Ok(Route::MemoryMap(handler));
+    }
+    if let Some(handler) = handler {
+        return Ok(Route::Handler(handler));
+    }
+    Ok(match slots(object, kind)? {
+        Some(slots) => Route::Instance { slots },
+        None => Route::Reduce,
+    })
+}
+
+/// Functions, classes and modules: who they are is told by their code.
+fn is_code(object: &Bound<'_, PyAny>) -> bool {
+    let by_name = [
+        "method_descriptor",
+        "wrapper_descriptor",
+        "classmethod_descriptor",
+        "getset_descriptor",
+        "member_descriptor",
+    ];
+    if object.is_instance_of::<PyType>()
+        || object.is_instance_of::<PyModule>()
+        || object.is_exact_instance_of::<PyFunction>()
+    {
+        return true;
+    }
+    object
+        .get_type()
+        .name()
+        .is_ok_and(|name| by_name.iter().any(|known| name == *known))
+        && !object.is_exact_instance_of::<PyCFunction>()
+}
+
+/// The slots of a type whose instances are all told by their attributes; `None` if it has its own way to be reduced.
+fn slots(object: &Bound<'_, PyAny>, kind: &Bound<'_, PyType>) -> PyResult<Option<Vec<Obj>>> {
+    let py = object.py();
+    let base = py.get_type::<PyAny>();
+    for method in ["__reduce_ex__", "__reduce__", "__getstate__"] {
+        if !kind.getattr(method)?.is(&base.getattr(method)?) {
+            return Ok(None);
+        }
+    }
+    for method in ["__getnewargs_ex__", "__getnewargs__"] {
+        if kind.hasattr(method)? {
+            return Ok(None);
+        }
+    }
+    let registry = py.import(intern!(py, "copyreg"))?;
+    if registry.getattr("dispatch_table")?.contains(kind)? {
+        return Ok(None);
+    }
+    // What the interpreter makes of one of them tells whether there is more to it than attributes: state in C.
+    let reduced = match base.call_method1("__reduce_ex__", (object, 4)) {
+        Ok(reduced) => reduced,
+        Err(error) if error.is_instance_of::<PyTypeError>(py) => {
+            discard(py, error);
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let Ok(reduced) = reduced.cast_into::<PyTuple>() else {
+        return Ok(None);
+    };
+    let made_anew = reduced.get_item(0)?.is(&registry.getattr("__newobj__")?)
+        && reduced.get_item(1)?.len()? == 1
+        && reduced.iter().skip(3).all(|more| more.is_none());
+    if !made_anew {
+        return Ok(None);
+    }
+    let slots = registry.call_method1("_slotnames", (kind,))?;
+    let slots = slots.cast_into::<PyList>()?;
+    Ok(Some(slots.iter().map(Obj::from).collect()))
+}

@@ -1,0 +1,401 @@
+//! The walk: from part to part with a stack of its own, so that a value may be as deep as memory allows.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use pyo3::exceptions::{PyException, PyRecursionError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{
+    PyByteArray, PyComplex, PyDict, PyFrozenSet, PyList, PyMemoryView, PySet, PyTuple,
+};
+use pyo3::{ffi, intern};
+use retain_key::{Code, Digest, Encoder, Graph, KeyHasher, Shape};
+
+use super::array::{self, Elements};
+use super::exported::Exported;
+use super::failure::{self, Failure};
+use super::leaf::{self, leaf};
+use super::met::Met;
+use super::parts::{Next, Parts, Taken, handled};
+use super::reduce::{instance, reduced};
+use super::route::{self, Route};
+use crate::compare::{is_bytes, is_dict, is_int, is_list, is_str, is_tuple, type_of};
+use crate::ending::Stay;
+use crate::known::digest_of_code;
+use crate::object::discard;
+
+/// How a value is walked over.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Options {
+    /// Functions and classes are taken apart in place, and what has no identity is opaque.
+    pub(crate) code: bool,
+    /// A memory map is an array.
+    pub(crate) coerce_mmap: bool,
+}
+
+/// Who a value is, and the paths to the parts that were opaque.
+pub(crate) struct Digested {
+    pub(crate) digest: Digest,
+    pub(crate) opaque: Vec<String>,
+}
+
+/// More values inside one another than these are taken for a value that makes them as it goes.
+const DEEPEST: usize = 1 << 22;
+
+/// Signals are looked for once in so many values.
+const PATIENCE: u32 = 1 << 16;
+
+enum Stop {
+    /// The value contains itself.
+    Cycle,
+    Error(PyErr),
+}
+
+impl From<PyErr> for Stop {
+    fn from(error: PyErr) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Who `value` is.
+pub(crate) fn digest_of(value: &Bound<'_, PyAny>, options: Options) -> Result<Digested, Failure> {
+    let _stay = Stay::begin();
+    let mut tree = Walk::new(value.py(), KeyHasher::new(), options);
+    match tree.run(value) {
+        Ok(()) => return Ok(tree.digested(KeyHasher::finish)),
+        Err(Stop::Error(error)) => return Err(tree.failure(error)),
+        Err(Stop::Cycle) => drop(tree),
+    }
+    let mut graph = Walk::new(value.py(), Graph::new(), options);
+    match graph.run(value) {
+        Ok(()) => Ok(graph.digested(Graph::finish)),
+        Err(Stop::Error(error)) => Err(graph.failure(error)),
+        Err(Stop::Cycle) => unreachable!("a graph knows its values from their beginning"),
+    }
+}
+
+struct Walk<'py, E: Encoder> {
+    py: Python<'py>,
+    encoder: E,
+    options: Options,
+    frames: Vec<Frame<'py>>,
+    met: Met<'py, E::Known>,
+    routes: HashMap<usize, Arc<Route>>,
+    opaque: Vec<String>,
+    scratch: Vec<u8>,
+    /// Until signals are looked for.
+    patience: u32,
+}
+
+/// A value that is begun.
+struct Frame<'py> {
+    parts: Parts<'py>,
+    /// Its address, if it may come again.
+    again: Option<usize>,
+}
+
+impl<'py, E: Encoder> Walk<'py, E> {
+    fn new(py: Python<'py>, encoder: E, options: Options) -> Self {
+        Self {
+            py,
+            encoder,
+            options,
+            frames: Vec::new(),
+            met: Met::default(),
+            routes: HashMap::new(),
+            opaque: Vec::new(),
+            scratch: Vec::new(),
+            patience: PATIENCE,
+        }
+    }
+
+    fn digested(self, finish: impl FnOnce(E) -> Digest) -> Digested {
+        Digested {
+            digest: finish(self.encoder),
+            opaque: self.opaque,
+        }
+    }
+
+    fn failure(self, error: PyErr) -> Failure {
+        Failure {
+            error,
+            path: self.path(),
+        }
+    }
+
+    fn run(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
+        if leaf(&mut self.encoder, value.as_ptr()) {
+            return Ok(());
+        }
+        self.visit(value, true)?;
+        while let Some(frame) = self.frames.last_mut() {
+            match frame.parts.advance(self.py, &mut self.encoder)? {
+                Next::Value(value) => {
+                    // Besides `value` and the container, someone may refer to it.
+                    // SAFETY: the object is alive.
+                    let references = unsafe { ffi::Py_REFCNT(value.as_ptr()) };
+                    let shared = cfg!(Py_GIL_DISABLED) || references > 2;
+                    self.visit(&value, shared)?;
+                }
+                Next::Begin(shape, parts) => self.begin(shape, parts, None)?,
+                Next::Written => {}
+                Next::End => self.end(),
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(
+        &mut self,
+        shape: Shape,
+        parts: Parts<'py>,
+        again: Option<Bound<'py, PyAny>>,
+    ) -> Result<(), Stop> {
+        if self.frames.len() >= DEEPEST {
+            return Err(PyRecursionError::new_err(format!(
+                "more than {DEEPEST} values inside one another: does some __reduce__ make new ones as it is asked?"
+            ))
+            .into());
+        }
+        let known = self.encoder.begin(shape);
+        let again = again.map(|object| {
+            let address = object.as_ptr().addr();
+            self.met.insert(object, known);
+            address
+        });
+        self.frames.push(Frame { parts, again });
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        let Some(frame) = self.frames.pop() else {
+            return;
+        };
+        let known = self.encoder.end(frame.again.is_some());
+        if let Some(met) = frame.again.and_then(|again| self.met.get_mut(again)) {
+            *met = known;
+        }
+    }
+
+    /// Writes a value, or begins it. `shared` tells that it may come again.
+    fn visit(&mut self, value: &Bound<'py, PyAny>, shared: bool) -> Result<(), Stop> {
+        self.patience -= 1;
+        if self.patience == 0 {
+            self.patience = PATIENCE;
+            self.py.check_signals()?;
+        }
+        let object = value.as_ptr();
+        if self.is_raw_part(value) {
+            return self.buffer(value);
+        }
+        if shared && let Some(known) = self.met.get_mut(object.addr()) {
+            let known = known.ok_or(Stop::Cycle)?;
+            self.encoder.again(known);
+            return Ok(());
+        }
+        let again = || shared.then(|| value.clone());
+        let kind = type_of(object);
+        if is_dict(kind) {
+            let parts = Parts::of_dict(value.cast::<PyDict>().map_err(PyErr::from)?, false)?;
+            return self.begin(Shape::Map, parts, again());
+        }
+        if is_list(kind) {
+            let parts = Parts::of_list(value.cast::<PyList>().map_err(PyErr::from)?);
+            return self.begin(Shape::List, parts, again());
+        }
+        if is_tuple(kind) {
+            let parts = Parts::of_tuple(value.cast::<PyTuple>().map_err(PyErr::from)?, false);
+            return self.begin(Shape::Tuple, parts, again());
+        }
+        if is_int(kind) {
+            return Ok(leaf::integer(&mut self.encoder, value)?);
+        }
+        if is_str(kind) {
+            leaf::text(&mut self.encoder, &mut self.scratch, value);
+            return Ok(());
+        }
+        if is_bytes(kind) {
+            // SAFETY: the object is an exact `bytes`, alive as long as `value`.
+            let content = unsafe { leaf::bytes_of(object) };
+            leaf::bytes(self.py, &mut self.encoder, content);
+            return Ok(());
+        }
+        let set = value.is_exact_instance_of::<PySet>();
+        if set || value.is_exact_instance_of::<PyFrozenSet>() {
+            // SAFETY: the object is alive; a new reference, or null with the error set.
+            let members =
+                unsafe { Bound::from_owned_ptr_or_err(self.py, ffi::PySequence_Tuple(object)) }?;
+            let members = members.cast_into::<PyTuple>().map_err(PyErr::from)?;
+            let shape = if set { Shape::Set } else { Shape::FrozenSet };
+            return self.begin(shape, Parts::of_tuple(&members, true), again());
+        }
+        if value.is_exact_instance_of::<PyComplex>() {
+            // SAFETY: the object is an exact `complex`.
+            let (real, imaginary) = unsafe {
+                (
+                    ffi::PyComplex_RealAsDouble(object),
+                    ffi::PyComplex_ImagAsDouble(object),
+                )
+            };
+            self.encoder.complex(real, imaginary);
+            return Ok(());
+        }
+        if let Ok(bytes) = value.cast_exact::<PyByteArray>() {
+            self.encoder.begin(Shape::Object);
+            self.encoder.str("bytearray");
+            self.buffer(bytes)?;
+            self.encoder.end(false);
+            return Ok(());
+        }
+        let again = again();
+        self.take_apart(value, again)
+    }
+
+    /// Whether the value is memory that a handler handed over, rather than a value of its own.
+    fn is_raw_part(&self, value: &Bound<'py, PyAny>) -> bool {
+        let handled = matches!(
+            self.frames.last(),
+            Some(Frame {
+                parts: Parts::Handled { .. },
+                ..
+            })
+        );
+        handled && value.is_exact_instance_of::<PyMemoryView>()
+    }
+
+    /// Writes the memory of an object that exports it.
+    fn buffer(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
+        let buffer = Exported::new(value)?;
+        leaf::bytes(self.py, &mut self.encoder, buffer.bytes());
+        Ok(())
+    }
+
+    fn take_apart(
+        &mut self,
+        value: &Bound<'py, PyAny>,
+        again: Option<Bound<'py, PyAny>>,
+    ) -> Result<(), Stop> {
+        let taken = match &*self.route(value)? {
+            Route::Code if self.options.code => {
+                let helper = self.py.import(intern!(self.py, "retain._identity"))?;
+                let parts = helper.call_method1(intern!(self.py, "parts"), (value,));
+                return self.push(handled(&parts?)?, again);
+            }
+            Route::Code => return self.identity(value, again),
+            Route::Array => return self.array(value, again),
+            Route::MemoryMap(_) if self.options.coerce_mmap => return self.array(value, again),
+            Route::MemoryMap(Some(handler)) | Route::Handler(handler) => {
+                let parts = handler.bind(self.py).call1((value,));
+                parts.and_then(|parts| handled(&parts))
+            }
+            Route::Instance { slots } => instance(value, slots),
+            Route::Reduce | Route::MemoryMap(None) => reduced(value),
+        };
+        match taken {
+            Ok(taken) => self.push(taken, again),
+            Err(error) if self.options.code && error.is_instance_of::<PyException>(self.py) => {
+                discard(self.py, error);
+                self.write_opaque(value);
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn push(
+        &mut self,
+        (name, parts): Taken<'py>,
+        again: Option<Bound<'py, PyAny>>,
+    ) -> Result<(), Stop> {
+        self.begin(Shape::Object, parts, again)?;
+        leaf::text(&mut self.encoder, &mut self.scratch, name.as_any());
+        Ok(())
+    }
+
+    /// Writes an object that has no identity, by its type.
+    fn write_opaque(&mut self, value: &Bound<'py, PyAny>) {
+        let kind = failure::kind(value);
+        self.opaque.push(format!("{} ({kind})", self.path()));
+        self.encoder.begin(Shape::Object);
+        self.encoder.str("opaque");
+        self.encoder.str(&kind);
+        self.encoder.end(false);
+    }
+
+    fn route(&mut self, value: &Bound<'py, PyAny>) -> PyResult<Arc<Route>> {
+        let kind = type_of(value.as_ptr()).addr();
+        if let Some(route) = self.routes.get(&kind) {
+            return Ok(route.clone());
+        }
+        let route = route::of(value)?;
+        self.routes.insert(kind, route.clone());
+        Ok(route)
+    }
+
+    /// Writes a function, class or module by its digest.
+    fn identity(
+        &mut self,
+        value: &Bound<'py, PyAny>,
+        again: Option<Bound<'py, PyAny>>,
+    ) -> Result<(), Stop> {
+        let digest = digest_of_code(value)?;
+        let known = self.encoder.begin(Shape::Object);
+        self.encoder.str("identity");
+        self.encoder.bytes(&digest);
+        let known = self.encoder.end(again.is_some()).or(known);
+        if let Some(object) = again {
+            self.met.insert(object, known);
+        }
+        Ok(())
+    }
+
+    fn array(
+        &mut self,
+        value: &Bound<'py, PyAny>,
+        again: Option<Bound<'py, PyAny>>,
+    ) -> Result<(), Stop> {
+        let elements = array::elements(value, |dtype| code_of(dtype))?;
+        match &*elements {
+            Elements::Raw(elements) => {
+                let known = self.encoder.begin(Shape::Object);
+                array::raw(&mut self.encoder, &mut self.scratch, value, elements);
+                let known = self.encoder.end(again.is_some()).or(known);
+                if let Some(object) = again {
+                    self.met.insert(object, known);
+                }
+                Ok(())
+            }
+            Elements::Objects { dtype } => {
+                let parts = Vec::new().into_iter();
+                self.begin(Shape::Object, Parts::Own { parts, step: "" }, again)?;
+                let (flat, count) = array::objects(&mut self.encoder, value, dtype)?;
+                let parts = Parts::Objects {
+                    flat,
+                    next: 0,
+                    count,
+                };
+                self.begin(Shape::List, parts, None)
+            }
+            Elements::Other => {
+                let helper = self.py.import("retain._parts_numpy")?.getattr("array")?;
+                let parts = helper.call1((value,))?;
+                self.push(handled(&parts)?, again)
+            }
+        }
+    }
+
+    /// The steps from the value to the part that the walk is at.
+    fn path(&self) -> String {
+        self.frames.iter().map(|frame| frame.parts.step()).collect()
+    }
+}
+
+/// The code of a value by itself.
+fn code_of(value: &Bound<'_, PyAny>) -> PyResult<Code> {
+    let mut walk = Walk::new(value.py(), KeyHasher::new(), Options::default());
+    match walk.run(value) {
+        Ok(()) => Ok(walk.encoder.code()),
+        Err(Stop::Error(error)) => Err(error),
+        Err(Stop::Cycle) => Err(PyTypeError::new_err("a dtype contains itself")),
+    }
+}

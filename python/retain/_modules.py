@@ -1,0 +1,111 @@
+"""What a module is made of, where it is used as a whole; and what a function or class written in C is."""
+
+from __future__ import annotations
+
+import os
+from types import FunctionType, ModuleType
+
+from retain._anatomy import CODE, MODULE, Anatomy, Check, Entry, contents, main_name, name_of_module
+from retain._libraries import Origin, module_of, namespace_of, origin, stable_name
+from retain._retain import digest
+from retain._source import module_source, recipe
+
+TYPE_CHECKING = False  # typing is not imported at start-up
+if TYPE_CHECKING:
+    from typing import Any
+
+_ATOMS = (type(None), bool, bytes, complex, float, int, str)
+_files: dict[tuple[str, int, int], bytes] = {}
+
+
+def module_anatomy(module: ModuleType) -> Anatomy:
+    """Take a module apart: the user's own by its source, the plain values in it and the functions that it defines."""
+    namespace = contents(module)
+    name = name_of_module(module)
+    whose = origin(name, namespace)
+    if whose.kind != "own":
+        head: tuple[object, ...] = stable_name(name, whose), whose.library, whose.version
+        return Anatomy("module", name, head, whose.kind, b"", [], [], [], whose)
+    entries: list[Entry] = []
+    checks: list[Check] = []
+    replaced = False
+    for key, value in sorted((item for item in namespace.items() if type(item[0]) is str), key=lambda item: item[0]):
+        if key.startswith("__") and key.endswith("__"):
+            continue
+        if type(value) in _ATOMS:
+            entries.append(Entry("value", key, "value", value))
+        elif type(value) is FunctionType and value.__module__ == name:
+            known = recipe(value)
+            replaced = replaced or known.form != "source"
+            entries.append(Entry("function", key, "value", (known.form, known.digest)))
+        else:
+            continue
+        checks.append(Check(module, MODULE, key, "same", value))
+        if type(value) is FunctionType:
+            checks.append(Check(value, CODE, None, "same", value.__code__))
+    # A function whose source is not what runs: the file has been edited since, and tells nothing of the module.
+    source = None if replaced else module_source(name, namespace)
+    file = None if source is not None else _content(namespace.get("__file__"))
+    form = "source" if source is not None else "file" if file is not None else "values"
+    return Anatomy(
+        "module", name, (main_name(name), form, source or file), form, source or file or b"", entries, checks, [], whose
+    )
+
+
+def compiled_anatomy(function: Any) -> Anatomy:
+    """Tell a function or descriptor written in C by its name, and by the version or file of its module."""
+    owner = getattr(function, "__self__", None)
+    of = getattr(function, "__objclass__", None)
+    module = getattr(function, "__module__", None) or getattr(of, "__module__", None)
+    if type(module) is not str:
+        module = ""
+    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", "")
+    whose, file = compiled_origin(module)
+    head = type(function).__name__, stable_name(module, whose), str(name), whose.library, whose.version, file
+    is_free = owner is None or isinstance(owner, ModuleType)
+    exported = None if is_free else exported_by(function, owner)
+    if exported is not None:
+        whose = exported
+        head = "exported", stable_name(module_of(type(owner)), whose), str(name), whose.library, whose.version, None
+    entries = [] if is_free or exported is not None else [Entry("self", "", "value", owner)]
+    shown = f"{module}.{name}" if module else str(name)
+    return Anatomy("compiled", shown, head, whose.kind, b"", entries, [], [], whose)
+
+
+def exported_by(method: Any, owner: object) -> Origin | None:
+    """
+    Tell whether a method of an instance is a library's function, as `random.random` is; if so, whose.
+
+    It counts by its name then, whatever state the instance behind it is in, as if it were spelled ``random.random``.
+    """
+    module = module_of(type(owner))
+    whose = origin(module)
+    name = getattr(method, "__name__", None)
+    if whose.kind == "own" or type(name) is not str:
+        return None
+    return whose if (namespace_of(module) or {}).get(name) is method else None
+
+
+def compiled_origin(module: str) -> tuple[Origin, bytes | None]:
+    """Tell whose a module is that is not written in Python; for the user's own, with a digest of its file."""
+    if not module:
+        return Origin("standard"), None
+    whose = origin(module)
+    if whose.kind != "own":
+        return whose, None
+    return whose, _content((namespace_of(module) or {}).get("__file__"))
+
+
+def _content(filename: object) -> bytes | None:
+    # The digest of a compiled module's file.
+    if type(filename) is not str or filename.endswith((".py", ".pyc")):
+        return None
+    try:
+        status = os.stat(filename)  # noqa: PTH116  # as below
+        key = filename, status.st_mtime_ns, status.st_size
+        if key not in _files:
+            with open(filename, "rb") as file:  # noqa: PTH123  # a name, not a path, is what modules have
+                _files[key] = digest(file.read())
+        return _files[key]
+    except OSError:
+        return None
