@@ -98,7 +98,8 @@ test-python: $(VENV)/.extension $(VENV)/.dev-tools
 	@echo "==> Python tests on $$($(BIN)/python --version)"
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-other-pythons: $(VENV)/.build-tools
+# They are compared with one another, and with the Python of $(VENV).
+test-other-pythons: $(VENV)/.extension
 	@echo "==> Python tests on the other Pythons of this machine"
 	@$(BIN)/python tools/other_pythons.py $(PYTEST_ARGS)
 

@@ -22,6 +22,12 @@ import retain
 from timing import Table, Target, median, ratio, take_turns
 
 ROWS = 1_000_000
+# pandas keeps a column of str in Arrow where pyarrow is installed, and in Python's objects where it is not.
+STRINGS = {
+    "str, in objects": pd.StringDtype("python", na_value=np.nan),
+    "str, in Arrow": pd.StringDtype("pyarrow", na_value=np.nan),
+    "object": "object",
+}
 
 
 def small_call():
@@ -83,8 +89,8 @@ def values(quick):
         if len(os.sched_getaffinity(0)) > 1:
             yield f"{size} MB of float64, two threads", array, 2, {"joblib": 10}
     if not quick:
-        for strings in ("str", "object"):
-            yield f"DataFrame 1e6 x 5, a column of {strings}", frame(strings), None, {"joblib": 60}
+        for kind, strings in STRINGS.items():
+            yield f"DataFrame 1e6 x 5, a column of {kind}", frame(strings), None, {"joblib": 60}
     yield "RandomForestClassifier(100), fitted", forest(), None, {"joblib": 10}
 
 

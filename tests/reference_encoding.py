@@ -110,7 +110,7 @@ class Reference:
     def part(self, part):
         if type(part) is _retain.At:
             part = part.value
-        return raw_bytes(part) if type(part) is memoryview else self.code(part)
+        return raw_bytes(memoryview(part.buffer)) if type(part) is _retain.Raw else self.code(part)
 
     def array(self, array):
         dtype = array.dtype

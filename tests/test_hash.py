@@ -324,3 +324,20 @@ def test_attributes_of_an_array_subclass_count():
     assert same(measured("m"), measured("m"))
     assert not same(measured("m"), measured("s"))
     assert not same(measured("m"), np.arange(3))
+
+
+def test_memory_that_stands_for_a_value_is_a_value_of_its_own_type():
+    class Frame:
+        def __init__(self, memory):
+            self.memory = memory
+
+        def __retain_key__(self):
+            return self.memory
+
+    def key(memory):
+        return retain.hash(Frame(memory))
+
+    eight = bytes(range(8))
+    assert key(memoryview(eight)) == key(memoryview(eight))
+    assert key(memoryview(eight)) != key(memoryview(eight).cast("q"))
+    assert key(memoryview(eight)) != key(eight)

@@ -2,7 +2,8 @@
 
 Looks for python3.N on PATH and among pyenv's versions, once for each minor version, leaving out
 that of the Python that runs this script. Each gets a wheel built for it and an environment of its
-own in ``.venvs``.
+own in ``.venvs``. Its tests are told, in ``RETAIN_OTHER_PYTHONS``, of the Pythons that have retain by
+then, so that they can compare what must be equal on all of them.
 
 Usage: .venv/bin/python tools/other_pythons.py [pytest arguments]
 """
@@ -100,9 +101,22 @@ def other_pythons() -> list[Interpreter]:
     return sorted(found.values(), key=lambda one: [int(n) for n in re.findall(r"\d+", one.tag)])
 
 
-def run(*command: str | Path) -> None:
+def run(*command: str | Path, **environment: str) -> None:
     """Run a command in the project's folder; raises CalledProcessError where it fails."""
-    subprocess.run(command, check=True, cwd=ROOT)
+    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, **environment})
+
+
+def retain_of(python: Path) -> Path | None:
+    """Find the folder from which an interpreter imports retain; None where it cannot."""
+    program = "import pathlib, retain; print(pathlib.Path(retain.__file__).parents[1])"
+    answer = subprocess.run([python, "-I", "-c", program], check=False, capture_output=True, text=True, cwd=ROOT)
+    return Path(answer.stdout.strip()) if answer.returncode == 0 else None
+
+
+def told(pythons: list[Path]) -> str:
+    """Name these interpreters as the tests take them: ``python=folder``, the folder that of their retain."""
+    folders = [(python, retain_of(python)) for python in pythons]
+    return os.pathsep.join(f"{python}={folder}" for python, folder in folders if folder is not None)
 
 
 def environment(interpreter: Interpreter) -> Path:
@@ -148,13 +162,16 @@ def main(pytest_arguments: list[str]) -> int:
         return 0
     results = []
     failed = False
+    built = [Path(sys.executable)]
     for interpreter in usable:
         start = time.monotonic()
         say(f"Python {interpreter.tag} ({interpreter.path}): wheel, environment, tests")
         try:
             python = environment(interpreter)
             install(interpreter, python)
-            run(python, "-m", "pytest", *pytest_arguments)
+            others = told(built)
+            built.append(python)
+            run(python, "-m", "pytest", *pytest_arguments, RETAIN_OTHER_PYTHONS=others)
             verdict = "passed"
         except subprocess.CalledProcessError as error:
             verdict = f"FAILED at `{shlex.join(str(part) for part in error.cmd)}`"

@@ -85,8 +85,12 @@ class Cache(CacheBase):  # type: ignore[type-arg]
 
     Notes
     -----
-    Keys are compared as in a ``dict``: ``1``, ``1.0`` and ``True`` are one key. Iteration is over the entries as they
-    were when it began, in no particular order. Iterating, ``in`` and `peek` are not counted as lookups.
+    Keys are compared as in a ``dict``: ``1``, ``1.0`` and ``True`` are one key. Those that cannot be hashed are told
+    apart by their content, as `hash` tells it; iteration gives a digest in their place, which finds the entry, too. A
+    key with a part that has no identity, such as a lock, raises a `TypeError`.
+
+    Iteration is over the entries as they were when it began, in no particular order. Iterating, ``in`` and `peek` are
+    not counted as lookups.
 
     Examples
     --------

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import re
-import sys
-from types import BuiltinFunctionType, FunctionType, MethodType
+from types import FunctionType
 from typing import NamedTuple
 
 from retain import _retain
 from retain._anatomy import CODE, main_name
-from retain._libraries import module_of, stable_name
-from retain._modules import compiled_origin, exported_by
-from retain._survey import SAME, Record, Survey, anatomy, is_bound_memoized, is_code, is_retained, wrapped_by
+from retain._survey import SAME, Record, Survey, anatomy, is_code
+from retain._wrappers import wrapped_by
 
 TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 digest_of = _retain.digest_of
@@ -160,47 +156,6 @@ _STEP = re.compile(r" -> \['(\w+) ([^']*)'\] -> \[1\]")
 
 def _readable(path: str) -> str:
     return _STEP.sub(r" -> \1 \2", path).removeprefix(" -> ")
-
-
-def handler(kind: type) -> Callable[[Any], tuple[object, ...]] | None:
-    """Return what gives the parts of values of a type that wraps functions, or is one that is not Python's."""
-    if kind is functools._lru_cache_wrapper or is_retained(kind):
-        return _wrapper
-    if kind is MethodType or is_bound_memoized(kind):
-        return _method
-    if kind is BuiltinFunctionType:
-        return parts
-    if kind.__name__ in {"cython_function_or_method", "fused_cython_function"}:
-        return _cython
-    numba = sys.modules.get("numba.core.dispatcher")
-    if numba is not None and issubclass(kind, numba.Dispatcher):
-        return _numba
-    return None
-
-
-def _wrapper(function: Any) -> tuple[object, ...]:
-    # A cache changes no results.
-    return "wrapper", function.__wrapped__
-
-
-def _method(method: MethodType) -> tuple[object, ...]:
-    whose = exported_by(method, method.__self__)
-    if whose is not None:
-        module = stable_name(module_of(type(method.__self__)), whose)
-        return "exported", module, method.__name__, whose.library, whose.version
-    return "method", _retain.At(".__func__", method.__func__), _retain.At(".__self__", method.__self__)
-
-
-def _cython(function: Any) -> tuple[object, ...]:
-    module = str(function.__module__)
-    whose, file = compiled_origin(module)
-    return "cython", module, str(function.__qualname__), whose.library, whose.version, file
-
-
-def _numba(dispatcher: Any) -> tuple[object, ...]:
-    whose, _ = compiled_origin("numba")
-    options = {str(name): repr(option) for name, option in dispatcher.targetoptions.items()}
-    return "numba", dispatcher.py_func, options, whose.version
 
 
 _TRACKS = ("deep", "own", "version")

@@ -40,7 +40,8 @@ def memoize(
     Keep the results of a function, method or ``async def`` in memory.
 
     Use it bare, ``@memoize``, or with options, ``@memoize(ttl=60)``. Arguments are bound by the function's signature:
-    the order of keywords, and defaults spelled out or left out, make no difference.
+    the order of keywords, and defaults spelled out or left out, make no difference. Those that cannot be hashed, such
+    as lists, dicts and arrays, are told apart by their content.
 
     Parameters
     ----------
@@ -66,10 +67,11 @@ def memoize(
         Given a result, returns its weight, 0 or more; by default about the bytes it keeps in memory. If it raises, the
         result is returned but not kept, with a `RuntimeWarning`.
     key : callable, optional
-        Given the arguments, returns the hashable key to keep the result under.
+        Given the arguments, returns the key to keep the result under.
     typed : bool, default True
         Whether ``f(1)``, ``f(1.0)`` and ``f(True)`` are three calls, in nested tuples too; so are
-        ``0.0`` and ``-0.0``. With ``False``, arguments that are equal are one.
+        ``0.0`` and ``-0.0``. With ``False``, arguments that are equal are one, except for those that cannot be hashed:
+        in their content, types always count.
     ignore : iterable of str, optional
         Names of parameters that make no difference to the result.
     single_flight : bool, default True
@@ -97,9 +99,21 @@ def memoize(
     ------
     TypeError
         If `function` is not callable, or a generator function; if an option is of the wrong kind. When called: if an
-        argument cannot be hashed.
+        argument can neither be hashed nor be told by its content. The message tells the path to what is in the way.
     ValueError
         If an option is out of range, or `ignore` names a parameter that is not there.
+
+    See Also
+    --------
+    hash : What the content of an argument is.
+
+    Notes
+    -----
+    The content of an argument is looked at in each call: an array that was changed in place is another argument. Kept
+    is a digest of it, and not the argument.
+
+    Arguments that can be hashed are compared by ``==``, as in a ``dict``. An instance whose class does not define
+    ``__eq__`` equals itself alone, whatever its attributes are by now: ``key=retain.hash`` tells it by its content.
 
     Examples
     --------

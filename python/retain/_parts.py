@@ -12,7 +12,7 @@ import copyreg
 import sys
 from types import GetSetDescriptorType, MemberDescriptorType
 
-from retain import _identity, _retain
+from retain import _retain, _wrappers
 
 TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def handler(kind: type) -> PartsOf | None:
         ``parts(value)``; None where the attributes, or ``__reduce_ex__``, tell all. It raises TypeError for a value
         that has no identity.
     """
-    return _of_user(kind) or _identity.handler(kind) or _of_bases(kind)
+    return _of_user(kind) or _wrappers.handler(kind) or _of_bases(kind)
 
 
 def _of_user(kind: type) -> PartsOf | None:

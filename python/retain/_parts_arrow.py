@@ -11,7 +11,7 @@ from __future__ import annotations
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]  # some versions say that they are typed
 import pyarrow.compute as pc  # type: ignore[import-untyped,unused-ignore]
 
-from retain._retain import At
+from retain._retain import At, Raw
 
 TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _flags(flags: Any) -> Iterator[object]:
 def _fixed(values: Any, width: int) -> Iterator[object]:
     data = values.buffers()[1]
     start = values.offset * width
-    yield b"" if data is None else memoryview(data)[start : start + len(values) * width]
+    yield b"" if data is None else Raw(memoryview(data)[start : start + len(values) * width])
 
 
 def _variable(values: Any) -> Iterator[object]:
@@ -134,7 +134,7 @@ def _variable(values: Any) -> Iterator[object]:
         yield b""
         return
     places = memoryview(offsets).cast("q" if large else "i")
-    yield memoryview(data)[places[values.offset] : places[values.offset + len(values)]]
+    yield Raw(memoryview(data)[places[values.offset] : places[values.offset + len(values)]])
 
 
 def _is_binary(kind: Any) -> bool:
@@ -250,7 +250,7 @@ def _type(kind: Any) -> Parts:
 
 
 def _buffer(buffer: Any) -> Parts:
-    return "pyarrow.Buffer", memoryview(buffer)
+    return "pyarrow.Buffer", Raw(buffer)
 
 
 _TABLE: tuple[tuple[type, PartsOf], ...] = (

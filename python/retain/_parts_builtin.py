@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import NoneType
 
 from retain._parts import name_of, of_table, refuse, subclass
-from retain._retain import At
+from retain._retain import At, Raw
 
 TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ _OF_ERRORS: tuple[tuple[type[BaseException], tuple[str, ...]], ...] = (
 
 
 def _memoryview(view: memoryview[Any]) -> Parts:
-    # Another view, as this one is the value itself.
-    return "memoryview", view.format, view.shape, memoryview(view) if view.c_contiguous else view.tobytes()
+    return "memoryview", view.format, view.shape, Raw(view) if view.c_contiguous else view.tobytes()
 
 
 def _range(numbers: range) -> Parts:
@@ -87,13 +86,13 @@ def _slice(part: slice[Any, Any, Any]) -> Parts:
 
 
 def _array(values: array[Any]) -> Parts:
-    return "array.array", values.typecode, memoryview(values)
+    return "array.array", values.typecode, Raw(values)
 
 
 def _mmap(file: mmap) -> Iterator[object]:
     yield "mmap.mmap"
     with memoryview(file) as content:
-        yield content
+        yield Raw(content)
 
 
 def _ordered_dict(ordered: OrderedDict[Any, Any]) -> Iterator[object]:
@@ -153,7 +152,7 @@ def _bytes_io(stream: BytesIO) -> Iterator[object]:
     _check_open(stream)
     yield "io.BytesIO"
     with stream.getbuffer() as content:
-        yield content
+        yield Raw(content)
     yield stream.tell()
 
 

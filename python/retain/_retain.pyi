@@ -10,6 +10,7 @@ __all__ = [
     "At",
     "CacheBase",
     "Content",
+    "Raw",
     "after_fork_in_child",
     "digest",
     "digest_of",
@@ -78,6 +79,11 @@ class At:
     step: Final[str]
     value: Final[Any]
     def __new__(cls, step: str, value: object) -> Self: ...
+
+@final
+class Raw:
+    buffer: Final[Any]
+    def __new__(cls, buffer: object) -> Self: ...
 
 @final
 class Content:

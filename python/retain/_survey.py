@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copyreg
-import functools
 import sys
 import warnings
 from collections import deque
@@ -38,6 +37,7 @@ from retain._classes import class_anatomy
 from retain._libraries import module_of, origin
 from retain._modules import compiled_anatomy, exported_by, module_anatomy
 from retain._retain import digest
+from retain._wrappers import wrapped_by
 
 TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
@@ -80,37 +80,11 @@ _STEADY = {
     ("uuid", "UUID"),
 }
 # What wraps functions: looked at through these attributes.
-WRAPPERS: dict[type, tuple[str, ...]] = {
-    MethodType: ("__func__", "__self__"),
-    classmethod: ("__func__",),
-    functools.partial: ("func", "args", "keywords", "__dict__"),
-    functools._lru_cache_wrapper: ("__wrapped__",),
-    property: ("fget", "fset", "fdel"),
-    staticmethod: ("__func__",),
-}
 _LARGEST = 1000
 """Containers of more values are compared by their digest."""
 _DEEPEST = 20
 _SLOW = 1e-3
 _MANY_BYTES = 1 << 20
-
-
-def is_retained(kind: type) -> bool:
-    """Tell whether a type is that of functions with a cache of retain's."""
-    return module_of(kind) == "retain" and kind.__name__ in {"Memoized", "lru_cache_wrapper"}
-
-
-def is_bound_memoized(kind: type) -> bool:
-    """Tell whether a type is that of retain's methods of an instance."""
-    memo = sys.modules.get("retain._memo")
-    return memo is not None and kind is memo.BoundMemoized
-
-
-def wrapped_by(kind: type) -> tuple[str, ...] | None:
-    """Return the attributes through which a wrapper of functions is looked at; None for other types."""
-    if is_retained(kind):
-        return ("__wrapped__",)
-    return ("__func__", "__self__") if is_bound_memoized(kind) else WRAPPERS.get(kind)
 
 
 def anatomy(value: Any) -> Anatomy:

@@ -37,7 +37,7 @@ impl<A: Element, S: Data<Elem = A>, D: Dimension> Key for ArrayBase<S, D> {
             (if fortran { "F" } else { "C" }, elements)
         };
         hasher.object("array", |hasher| {
-            hasher.object("dtype", |hasher| hasher.str(A::DTYPE));
+            hasher.object("numpy.dtype", |hasher| hasher.str(A::DTYPE));
             hasher.tuple(|hasher| {
                 for length in self.shape() {
                     length.key(hasher);

@@ -101,9 +101,8 @@ pub trait Encoder {
     /// A number of 64 bits. All bits count: 0.0 and -0.0 differ, and so do NaNs of different bits.
     #[inline]
     fn f64(&mut self, value: f64) {
-        let mut raw = [tag::F64; 9];
-        raw[1..].copy_from_slice(&value.to_bits().to_le_bytes());
-        self.out().extend_from_slice(&raw);
+        self.out().push(tag::F64);
+        self.out().extend_from_slice(&value.to_bits().to_le_bytes());
         self.written();
     }
 

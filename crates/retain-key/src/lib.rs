@@ -60,7 +60,7 @@
 //! alters one of them must raise [`VERSION`].
 //!
 //! Objects of this crate: `Some`, `Ok`, `Err`, `Duration`, `SystemTime`, `Path`, `IpAddr`, `SocketAddr`, `array`
-//! (type, shape, order, bytes) and `dtype`.
+//! (type, shape, order, bytes) and `numpy.dtype`.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "ndarray")]

@@ -16,24 +16,14 @@ pub(crate) fn varint(out: &mut Vec<u8>, mut value: usize) {
     out.push(value as u8);
 }
 
+#[inline]
 pub(crate) fn small_integer(out: &mut Vec<u8>, value: i64) {
     // The bits that differ from the sign, and the sign.
     let bits = 65 - (value ^ (value >> 63)).leading_zeros();
     let length = if value == 0 { 0 } else { bits.div_ceil(8) };
-    let mut raw = [0; 10];
-    raw[0] = tag::INTEGER;
-    raw[1] = length.to_le_bytes()[0];
-    raw[2..].copy_from_slice(&value.to_le_bytes());
-    append(out, &raw, 2 + length as usize);
-}
-
-/// Appends the first `length` bytes: with a length that is known when this is compiled, the copy is some moves in place
-/// of a call.
-#[allow(clippy::inline_always, reason = "a call is what it is there to avoid")]
-#[inline(always)]
-fn append<const N: usize>(out: &mut Vec<u8>, bytes: &[u8; N], length: usize) {
-    let end = out.len() + length;
-    out.extend_from_slice(bytes);
+    let end = out.len() + 2 + length as usize;
+    out.extend_from_slice(&[tag::INTEGER, length.to_le_bytes()[0]]);
+    out.extend_from_slice(&value.to_le_bytes());
     out.truncate(end);
 }
 
@@ -58,33 +48,32 @@ pub(crate) fn integer(out: &mut Vec<u8>, digits: &[u8]) {
 /// A tag, a length and as many bytes; replaced by its digest if that is shorter.
 #[inline]
 pub(crate) fn bytes(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
-    let mut raw = [0; 18];
     let length = content.len();
-    raw[0] = tag;
-    raw[1] = length.to_le_bytes()[0];
-    // Short ones are most of all, and need no call to be copied: by their first and their last bytes, which may overlap.
-    if length <= 16 {
-        let short = &mut raw[2..2 + length];
-        if let (Some(first), Some(last)) = (content.first_chunk::<8>(), content.last_chunk::<8>()) {
-            short[..8].copy_from_slice(first);
-            short[length - 8..].copy_from_slice(last);
-        } else if let (Some(first), Some(last)) =
-            (content.first_chunk::<4>(), content.last_chunk::<4>())
-        {
-            short[..4].copy_from_slice(first);
-            short[length - 4..].copy_from_slice(last);
-        } else if let (Some(first), Some(last)) =
-            (content.first_chunk::<2>(), content.last_chunk::<2>())
-        {
-            short[..2].copy_from_slice(first);
-            short[length - 2..].copy_from_slice(last);
-        } else if let [only] = content {
-            short[0] = *only;
-        }
-        append(out, &raw, 2 + length);
-    } else {
-        long_bytes(out, tag, content);
+    if length > 16 {
+        return long_bytes(out, tag, content);
     }
+    // Short ones are most of all, and need no call to be copied: by their first and their last bytes, which may overlap.
+    out.extend_from_slice(&[tag, length.to_le_bytes()[0]]);
+    let start = out.len();
+    out.extend_from_slice(&[0; 16]);
+    let short = &mut out[start..start + length];
+    if let (Some(first), Some(last)) = (content.first_chunk::<8>(), content.last_chunk::<8>()) {
+        short[..8].copy_from_slice(first);
+        short[length - 8..].copy_from_slice(last);
+    } else if let (Some(first), Some(last)) =
+        (content.first_chunk::<4>(), content.last_chunk::<4>())
+    {
+        short[..4].copy_from_slice(first);
+        short[length - 4..].copy_from_slice(last);
+    } else if let (Some(first), Some(last)) =
+        (content.first_chunk::<2>(), content.last_chunk::<2>())
+    {
+        short[..2].copy_from_slice(first);
+        short[length - 2..].copy_from_slice(last);
+    } else if let [only] = content {
+        short[0] = *only;
+    }
+    out.truncate(start + length);
 }
 
 fn long_bytes(out: &mut Vec<u8>, tag: u8, content: &[u8]) {

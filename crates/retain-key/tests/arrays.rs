@@ -10,7 +10,7 @@ fn an_array_is_its_type_shape_order_and_bytes() {
     let array = Array2::from_shape_vec((2, 3), (0..6).map(f64::from).collect()).unwrap();
     let mut hasher = KeyHasher::new();
     hasher.object("array", |hasher| {
-        hasher.object("dtype", |hasher| hasher.str("<f8"));
+        hasher.object("numpy.dtype", |hasher| hasher.str("<f8"));
         hasher.tuple(|hasher| {
             hasher.integer(2);
             hasher.integer(3);

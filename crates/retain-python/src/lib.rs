@@ -66,7 +66,7 @@ mod _retain {
     #[pymodule_export]
     use super::content::Content;
     #[pymodule_export]
-    use super::identity::{At, digest, forget_handlers, hash};
+    use super::identity::{At, Raw, digest, forget_handlers, hash};
     #[pymodule_export]
     use super::known::{digest_of, identity};
     #[pymodule_export]

@@ -7,9 +7,9 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyString, PyType};
 use pyo3::{ffi, intern};
-use retain_key::{Code, Encoder, Large, Shape};
+use retain_key::{Code, Encoder, KeyHasher, Large, Shape};
 
 use super::leaf;
 use crate::object::Obj;
@@ -101,7 +101,9 @@ pub(super) fn elements<'py>(
     }
     let names = dtype.getattr(intern!(py, "names"))?;
     let code: char = dtype.getattr("char")?.extract()?;
-    let elements = Arc::new(if code == 'O' {
+    let elements = Arc::new(if let Some(elements) = plain(&dtype, code)? {
+        Elements::Raw(elements)
+    } else if code == 'O' {
         Elements::Objects {
             dtype: code_of(&dtype)?,
         }
@@ -131,6 +133,23 @@ pub(super) fn elements<'py>(
     };
     drop(gone);
     Ok(elements)
+}
+
+/// The elements of a dtype that its name tells all of.
+fn plain(dtype: &Bound<'_, PyAny>, code: char) -> PyResult<Option<Raw>> {
+    let built_in =
+        dtype.getattr("isbuiltin")?.extract::<i32>()? == 1 && "?bBhHiIlLqQefdFD".contains(code);
+    if !(built_in || "SU".contains(code)) || dtype.getattr("metadata")?.is_truthy()? {
+        return Ok(None);
+    }
+    let name = dtype.getattr("str")?.cast_into::<PyString>()?;
+    let mut hasher = KeyHasher::new();
+    hasher.object("numpy.dtype", |hasher| hasher.str(&name.to_string_lossy()));
+    Ok(Some(Raw {
+        dtype: hasher.code(),
+        size: dtype.getattr("itemsize")?.extract()?,
+        mask: None,
+    }))
 }
 
 /// Whether a dtype has fields that have fields, whose names could be changed unseen.

@@ -12,5 +12,5 @@ mod verbs;
 mod walk;
 
 pub(crate) use failure::Failure;
-pub(crate) use verbs::{At, digest, forget_handlers, hash};
+pub(crate) use verbs::{At, Raw, digest, forget_handlers, hash};
 pub(crate) use walk::{Options, digest_of};

@@ -9,7 +9,7 @@ use retain_key::{Encoder, Shape};
 use super::array;
 use super::failure;
 use super::leaf::leaf;
-use super::verbs::At;
+use super::verbs::{At, Raw};
 use crate::compare::{is_str, type_of};
 
 /// The parts of a value that are still to come.
@@ -114,6 +114,8 @@ pub(super) enum Part<'py> {
 pub(super) enum Next<'py> {
     /// A value that is not written at a glance.
     Value(Bound<'py, PyAny>),
+    /// An object whose memory is to be written.
+    Memory(Bound<'py, PyAny>),
     /// A value of this shape, with these parts.
     Begin(Shape, Parts<'py>),
     /// A part that is written by now.
@@ -134,36 +136,36 @@ impl<'py> Next<'py> {
 }
 
 impl<'py> Parts<'py> {
-    pub(super) fn of_dict(dict: &Bound<'py, PyDict>, attributes: bool) -> PyResult<Self> {
-        let dict = if cfg!(Py_GIL_DISABLED) {
-            dict.copy()?
-        } else {
-            dict.clone()
-        };
-        Ok(Self::Dict {
+    pub(super) fn none() -> Self {
+        let parts = Vec::new().into_iter();
+        Self::Own { parts, step: "" }
+    }
+
+    #[inline(always)]
+    pub(super) fn of_dict(dict: Bound<'py, PyDict>, attributes: bool) -> Self {
+        Self::Dict {
             length: dict.len(),
             dict,
             position: 0,
             attributes,
             key: None,
             value: None,
-        })
+        }
     }
 
-    pub(super) fn of_list(list: &Bound<'py, PyList>) -> Self {
-        if cfg!(Py_GIL_DISABLED) {
-            return Self::of_tuple(&list.to_tuple(), false);
-        }
+    #[inline(always)]
+    pub(super) fn of_list(list: Bound<'py, PyList>) -> Self {
         Self::List {
             length: list.len(),
-            list: list.clone(),
+            list,
             next: 0,
         }
     }
 
-    pub(super) fn of_tuple(tuple: &Bound<'py, PyTuple>, members: bool) -> Self {
+    #[inline(always)]
+    pub(super) fn of_tuple(tuple: Bound<'py, PyTuple>, members: bool) -> Self {
         Self::Tuple {
-            tuple: tuple.clone(),
+            tuple,
             next: 0,
             members,
         }
@@ -269,12 +271,14 @@ impl<'py> Parts<'py> {
                 let Some(part) = parts.next()? else {
                     return Ok(Next::End);
                 };
-                let Ok(at) = part.cast_exact::<At>() else {
-                    return Ok(Next::unless_written(part, encoder));
+                let value = match part.cast_into_exact::<At>() {
+                    Ok(at) => step.insert(at).get().value.bind(py).clone(),
+                    Err(other) => other.into_inner(),
                 };
-                *step = Some(at.clone());
-                let value = at.get().value.bind(py).clone();
-                return Ok(Next::unless_written(value, encoder));
+                return Ok(match value.cast_exact::<Raw>() {
+                    Ok(raw) => Next::Memory(raw.get().buffer.bind(py).clone()),
+                    Err(_) => Next::unless_written(value, encoder),
+                });
             }
             Self::Own { parts, step } => {
                 *step = "";
@@ -289,7 +293,7 @@ impl<'py> Parts<'py> {
                         Ok(Next::unless_written(value, encoder))
                     }
                     Some(Part::Attributes(dict)) => {
-                        Ok(Next::Begin(Shape::Map, Self::of_dict(&dict, true)?))
+                        Ok(Next::Begin(Shape::Map, Self::of_dict(own(dict)?, true)))
                     }
                     Some(Part::Items(items)) => {
                         Ok(Next::Begin(Shape::List, Self::Items { items, count: 0 }))
@@ -340,6 +344,15 @@ impl<'py> Parts<'py> {
                 String::new()
             }
         }
+    }
+}
+
+/// A dict that no other thread changes: without the interpreter's lock, a copy.
+pub(super) fn own(dict: Bound<'_, PyDict>) -> PyResult<Bound<'_, PyDict>> {
+    if cfg!(Py_GIL_DISABLED) {
+        dict.copy()
+    } else {
+        Ok(dict)
     }
 }
 

@@ -134,6 +134,21 @@ pub(crate) struct At {
     pub(super) value: Py<PyAny>,
 }
 
+/// A part that is the memory of an object, which exports it as one piece: bytes, not a value of its own.
+#[pyclass(frozen, module = "retain._retain")]
+pub(crate) struct Raw {
+    #[pyo3(get)]
+    pub(super) buffer: Py<PyAny>,
+}
+
+#[pymethods]
+impl Raw {
+    #[new]
+    fn new(buffer: Py<PyAny>) -> Self {
+        Self { buffer }
+    }
+}
+
 #[pymethods]
 impl At {
     #[new]

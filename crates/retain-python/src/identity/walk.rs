@@ -5,9 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use pyo3::exceptions::{PyException, PyRecursionError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{
-    PyByteArray, PyComplex, PyDict, PyFrozenSet, PyList, PyMemoryView, PySet, PyTuple,
-};
+use pyo3::types::{PyByteArray, PyComplex, PyDict, PyFrozenSet, PyList, PySet, PyTuple};
 use pyo3::{ffi, intern};
 use retain_key::{Code, Digest, Encoder, Graph, KeyHasher, Shape};
 
@@ -16,7 +14,7 @@ use super::exported::Exported;
 use super::failure::{self, Failure};
 use super::leaf::{self, leaf};
 use super::met::Met;
-use super::parts::{Next, Parts, Taken, handled};
+use super::parts::{Next, Parts, Taken, handled, own};
 use super::reduce::{instance, reduced};
 use super::route::{self, Route};
 use crate::compare::{is_bytes, is_dict, is_int, is_list, is_str, is_tuple, type_of};
@@ -137,7 +135,8 @@ impl<'py, E: Encoder> Walk<'py, E> {
                     let shared = cfg!(Py_GIL_DISABLED) || references > 2;
                     self.visit(&value, shared)?;
                 }
-                Next::Begin(shape, parts) => self.begin(shape, parts, None)?,
+                Next::Begin(shape, parts) => self.begin(shape, None, || parts)?,
+                Next::Memory(object) => self.memory(&object)?,
                 Next::Written => {}
                 Next::End => self.end(),
             }
@@ -145,17 +144,16 @@ impl<'py, E: Encoder> Walk<'py, E> {
         Ok(())
     }
 
+    /// Begins a value. Its parts are made where they are kept: they are not copied there.
+    #[inline(always)]
     fn begin(
         &mut self,
         shape: Shape,
-        parts: Parts<'py>,
         again: Option<Bound<'py, PyAny>>,
+        parts: impl FnOnce() -> Parts<'py>,
     ) -> Result<(), Stop> {
         if self.frames.len() >= DEEPEST {
-            return Err(PyRecursionError::new_err(format!(
-                "more than {DEEPEST} values inside one another: does some __reduce__ make new ones as it is asked?"
-            ))
-            .into());
+            return Err(too_deep());
         }
         let known = self.encoder.begin(shape);
         let again = again.map(|object| {
@@ -163,7 +161,10 @@ impl<'py, E: Encoder> Walk<'py, E> {
             self.met.insert(object, known);
             address
         });
-        self.frames.push(Frame { parts, again });
+        self.frames.push(Frame {
+            parts: parts(),
+            again,
+        });
         Ok(())
     }
 
@@ -185,9 +186,6 @@ impl<'py, E: Encoder> Walk<'py, E> {
             self.py.check_signals()?;
         }
         let object = value.as_ptr();
-        if self.is_raw_part(value) {
-            return self.buffer(value);
-        }
         if shared && let Some(known) = self.met.get_mut(object.addr()) {
             let known = known.ok_or(Stop::Cycle)?;
             self.encoder.again(known);
@@ -195,17 +193,24 @@ impl<'py, E: Encoder> Walk<'py, E> {
         }
         let again = || shared.then(|| value.clone());
         let kind = type_of(object);
-        if is_dict(kind) {
-            let parts = Parts::of_dict(value.cast::<PyDict>().map_err(PyErr::from)?, false)?;
-            return self.begin(Shape::Map, parts, again());
-        }
-        if is_list(kind) {
-            let parts = Parts::of_list(value.cast::<PyList>().map_err(PyErr::from)?);
-            return self.begin(Shape::List, parts, again());
-        }
-        if is_tuple(kind) {
-            let parts = Parts::of_tuple(value.cast::<PyTuple>().map_err(PyErr::from)?, false);
-            return self.begin(Shape::Tuple, parts, again());
+        // SAFETY: each is exactly what it is taken for.
+        unsafe {
+            if is_dict(kind) {
+                let dict = own(value.cast_unchecked::<PyDict>().clone())?;
+                return self.begin(Shape::Map, again(), || Parts::of_dict(dict, false));
+            }
+            if is_list(kind) {
+                let list = value.cast_unchecked::<PyList>();
+                if cfg!(Py_GIL_DISABLED) {
+                    let items = list.to_tuple();
+                    return self.begin(Shape::List, again(), || Parts::of_tuple(items, false));
+                }
+                return self.begin(Shape::List, again(), || Parts::of_list(list.clone()));
+            }
+            if is_tuple(kind) {
+                let tuple = value.cast_unchecked::<PyTuple>().clone();
+                return self.begin(Shape::Tuple, again(), || Parts::of_tuple(tuple, false));
+            }
         }
         if is_int(kind) {
             return Ok(leaf::integer(&mut self.encoder, value)?);
@@ -227,7 +232,7 @@ impl<'py, E: Encoder> Walk<'py, E> {
                 unsafe { Bound::from_owned_ptr_or_err(self.py, ffi::PySequence_Tuple(object)) }?;
             let members = members.cast_into::<PyTuple>().map_err(PyErr::from)?;
             let shape = if set { Shape::Set } else { Shape::FrozenSet };
-            return self.begin(shape, Parts::of_tuple(&members, true), again());
+            return self.begin(shape, again(), || Parts::of_tuple(members, true));
         }
         if value.is_exact_instance_of::<PyComplex>() {
             // SAFETY: the object is an exact `complex`.
@@ -243,7 +248,7 @@ impl<'py, E: Encoder> Walk<'py, E> {
         if let Ok(bytes) = value.cast_exact::<PyByteArray>() {
             self.encoder.begin(Shape::Object);
             self.encoder.str("bytearray");
-            self.buffer(bytes)?;
+            self.memory(bytes)?;
             self.encoder.end(false);
             return Ok(());
         }
@@ -251,20 +256,8 @@ impl<'py, E: Encoder> Walk<'py, E> {
         self.take_apart(value, again)
     }
 
-    /// Whether the value is memory that a handler handed over, rather than a value of its own.
-    fn is_raw_part(&self, value: &Bound<'py, PyAny>) -> bool {
-        let handled = matches!(
-            self.frames.last(),
-            Some(Frame {
-                parts: Parts::Handled { .. },
-                ..
-            })
-        );
-        handled && value.is_exact_instance_of::<PyMemoryView>()
-    }
-
     /// Writes the memory of an object that exports it.
-    fn buffer(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
+    fn memory(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
         let buffer = Exported::new(value)?;
         leaf::bytes(self.py, &mut self.encoder, buffer.bytes());
         Ok(())
@@ -307,7 +300,7 @@ impl<'py, E: Encoder> Walk<'py, E> {
         (name, parts): Taken<'py>,
         again: Option<Bound<'py, PyAny>>,
     ) -> Result<(), Stop> {
-        self.begin(Shape::Object, parts, again)?;
+        self.begin(Shape::Object, again, || parts)?;
         leaf::text(&mut self.encoder, &mut self.scratch, name.as_any());
         Ok(())
     }
@@ -366,15 +359,13 @@ impl<'py, E: Encoder> Walk<'py, E> {
                 Ok(())
             }
             Elements::Objects { dtype } => {
-                let parts = Vec::new().into_iter();
-                self.begin(Shape::Object, Parts::Own { parts, step: "" }, again)?;
+                self.begin(Shape::Object, again, Parts::none)?;
                 let (flat, count) = array::objects(&mut self.encoder, value, dtype)?;
-                let parts = Parts::Objects {
+                self.begin(Shape::List, None, || Parts::Objects {
                     flat,
                     next: 0,
                     count,
-                };
-                self.begin(Shape::List, parts, None)
+                })
             }
             Elements::Other => {
                 let helper = self.py.import("retain._parts_numpy")?.getattr("array")?;
@@ -388,6 +379,14 @@ impl<'py, E: Encoder> Walk<'py, E> {
     fn path(&self) -> String {
         self.frames.iter().map(|frame| frame.parts.step()).collect()
     }
+}
+
+#[cold]
+fn too_deep() -> Stop {
+    PyRecursionError::new_err(format!(
+        "more than {DEEPEST} values inside one another: does some __reduce__ make new ones as it is asked?"
+    ))
+    .into()
 }
 
 /// The code of a value by itself.

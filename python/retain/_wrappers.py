@@ -1,0 +1,95 @@
+"""Types that wrap functions, or are functions that are not Python's: what the walk is told of them."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from types import BuiltinFunctionType, MethodType
+
+from retain import _retain
+from retain._libraries import module_of, stable_name
+
+TYPE_CHECKING = False  # typing is not imported at start-up
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+WRAPPERS: dict[type, tuple[str, ...]] = {
+    MethodType: ("__func__", "__self__"),
+    classmethod: ("__func__",),
+    functools.partial: ("func", "args", "keywords", "__dict__"),
+    functools._lru_cache_wrapper: ("__wrapped__",),
+    property: ("fget", "fset", "fdel"),
+    staticmethod: ("__func__",),
+}
+
+
+def is_retained(kind: type) -> bool:
+    """Tell whether a type is that of functions with a cache of retain's."""
+    return module_of(kind) == "retain" and kind.__name__ in {"Memoized", "lru_cache_wrapper"}
+
+
+def is_bound_memoized(kind: type) -> bool:
+    """Tell whether a type is that of retain's methods of an instance."""
+    memo = sys.modules.get("retain._memo")
+    return memo is not None and kind is memo.BoundMemoized
+
+
+def wrapped_by(kind: type) -> tuple[str, ...] | None:
+    """Return the attributes through which a wrapper of functions is looked at; None for other types."""
+    if is_retained(kind):
+        return ("__wrapped__",)
+    return ("__func__", "__self__") if is_bound_memoized(kind) else WRAPPERS.get(kind)
+
+
+def handler(kind: type) -> Callable[[Any], tuple[object, ...]] | None:
+    """Return what gives the parts of values of a type that wraps functions, or is one that is not Python's."""
+    if kind is functools._lru_cache_wrapper or is_retained(kind):
+        return _wrapper
+    if kind is MethodType or is_bound_memoized(kind):
+        return _method
+    if kind is BuiltinFunctionType:
+        return _compiled
+    if kind.__name__ in {"cython_function_or_method", "fused_cython_function"}:
+        return _cython
+    numba = sys.modules.get("numba.core.dispatcher")
+    if numba is not None and issubclass(kind, numba.Dispatcher):
+        return _numba
+    return None
+
+
+def _wrapper(function: Any) -> tuple[object, ...]:
+    # A cache changes no results.
+    return "wrapper", function.__wrapped__
+
+
+def _compiled(function: Any) -> tuple[object, ...]:
+    from retain._identity import parts
+
+    return parts(function)
+
+
+def _method(method: MethodType) -> tuple[object, ...]:
+    from retain._modules import exported_by
+
+    whose = exported_by(method, method.__self__)
+    if whose is not None:
+        module = stable_name(module_of(type(method.__self__)), whose)
+        return "exported", module, method.__name__, whose.library, whose.version
+    return "method", _retain.At(".__func__", method.__func__), _retain.At(".__self__", method.__self__)
+
+
+def _cython(function: Any) -> tuple[object, ...]:
+    from retain._modules import compiled_origin
+
+    module = str(function.__module__)
+    whose, file = compiled_origin(module)
+    return "cython", module, str(function.__qualname__), whose.library, whose.version, file
+
+
+def _numba(dispatcher: Any) -> tuple[object, ...]:
+    from retain._modules import compiled_origin
+
+    whose, _ = compiled_origin("numba")
+    options = {str(name): repr(option) for name, option in dispatcher.targetoptions.items()}
+    return "numba", dispatcher.py_func, options, whose.version
