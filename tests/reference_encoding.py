@@ -6,6 +6,7 @@ It follows the text of the crate `retain-key` and takes its time. It knows nothi
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import struct
 import sys
@@ -134,7 +135,8 @@ class Reference:
             return self.object("global", text(module), text(reduced))
         function, args, state, items, pairs, setter = (*reduced, *[None] * (6 - len(reduced)))
         if function is copyreg.__newobj__ and not own_pickling(type(value)) and items is pairs is None:
-            return self.object("instance", self.code(type(value)), self.attributes(attributes(value).items()))
+            dicts = [getattr(value, "__dict__", {}), *slots(value)]
+            return self.object("instance", self.code(type(value)), *(self.attributes(found.items()) for found in dicts))
         return self.object(
             "reduce",
             self.code(function),
@@ -177,10 +179,14 @@ def own_pickling(kind):
     )
 
 
-def attributes(value):
-    found = dict(getattr(value, "__dict__", {}))
+def slots(value):
+    """Return what is in the slots, if the class has any; a name that comes again follows that of its class."""
+    found, names = {}, set()
     for base in type(value).__mro__:
         for name, member in vars(base).items():
-            if type(member) is MemberDescriptorType and hasattr(value, name):
-                found[name] = member.__get__(value)
-    return found
+            if type(member) is MemberDescriptorType:
+                shown = f"{base.__qualname__}.{name}" if name in names else name
+                names.add(name)
+                with contextlib.suppress(AttributeError):
+                    found[shown] = member.__get__(value)
+    return [found] if names else []

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -356,3 +357,11 @@ def test_two_calls_are_one_exactly_if_the_interpreter_binds_them_alike(signature
         # What it returns is how the interpreter bound the call.
         distinct.add(tuple(tuple(sorted(x.items())) if isinstance(x, dict) else x for x in expected))
         assert memoized.cache_info().currsize == len(distinct)
+
+
+def test_further_arguments_without_identity_are_named():
+    function = memoize(lambda *args, **kwargs: args)
+    with pytest.raises(TypeError, match=r"argument number 2 -> \[0\]: .*key="):
+        function(1, [threading.Lock()])
+    with pytest.raises(TypeError, match=r"argument 'cfg' -> \[0\]: .*key="):
+        function(1, cfg=[threading.Lock()])

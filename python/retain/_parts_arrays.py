@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from retain._parts import REMEDY, attributes, name_of, refuse
+from retain._parts import REMEDY, attributes, name_of, qualname, refuse, subclass, with_attributes
 from retain._retain import At
 
 TYPE_CHECKING = False  # typing is not imported at start-up
@@ -22,19 +22,16 @@ def find(base: type, kind: type) -> PartsOf | None:
     if library == "scipy":
         return _find_scipy(base, kind)
     if library == "polars":
-        return _POLARS.get(base.__qualname__)
+        return _find_polars(base, kind)
     if library == "sklearn":
-        return _vectorizer(kind) if base.__qualname__ == "_VectorizerMixin" else None
+        return _vectorizer if qualname(base) == "_VectorizerMixin" else None
     return _find_torch(base, kind)
 
 
-def _vectorizer(kind: type) -> PartsOf:
-    def parts(vectorizer: Any) -> Parts:
-        # Where the list of stop words lay when it was checked last.
-        state = vectorizer.__getstate__()
-        return "sklearn", kind, {name: value for name, value in state.items() if name != "_stop_words_id"}
-
-    return parts
+def _vectorizer(vectorizer: Any) -> Parts:
+    # Where the list of stop words lay when it was checked last.
+    state = vectorizer.__getstate__()
+    return "sklearn", type(vectorizer), {name: value for name, value in state.items() if name != "_stop_words_id"}
 
 
 def _find_scipy(base: type, kind: type) -> PartsOf | None:
@@ -42,31 +39,24 @@ def _find_scipy(base: type, kind: type) -> PartsOf | None:
     if sparse is None or not issubclass(base, (sparse.sparray, sparse.spmatrix)):
         return None
     # scipy's own ones are known by their names, in every version of it.
-    name = kind.__qualname__ if name_of(kind).startswith("scipy.") else kind
+    name = qualname(kind) if name_of(kind).startswith("scipy.") else None
     names = _OF_SPARSE.get(getattr(kind, "_format", "") or getattr(kind, "format", ""))
     if names is None:
         return None
-    read = None if name is not kind else attributes(kind)
+    read = attributes(kind)
 
     def parts(values: Any) -> Iterator[object]:
         # As they are: an entry that is there twice, unsorted indices and zeros that are stored can be told apart.
         yield "scipy.sparse"
-        yield name
+        yield name or type(values)
         yield values.shape
         for attribute in names:
             yield At(f".{attribute}", getattr(values, attribute))
-        if read is not None:
-            yield {key: value for key, value in read(values).items() if key.lstrip("_") not in _OWN_OF_SPARSE}
+        more = {key: value for key, value in read(values).items() if key.lstrip("_") not in _OWN_OF_SPARSE}
+        if more or name is None:
+            yield more
 
     return parts
-
-
-def _dok(values: Any) -> Iterator[object]:
-    yield "scipy.sparse"
-    yield type(values).__qualname__
-    yield values.shape
-    yield values.dtype
-    yield dict(values.items())
 
 
 _COMPRESSED = ("data", "indices", "indptr")
@@ -80,10 +70,24 @@ _OF_SPARSE = {
     "lil": ("dtype", "rows", "data"),
 }
 _OWN_OF_SPARSE = frozenset(
-    name
+    name.lstrip("_")
     for names in (*_OF_SPARSE.values(), ("shape", "maxprint", "has_sorted_indices", "has_canonical_format"))
     for name in names
 )
+
+
+def _find_polars(base: type, kind: type) -> PartsOf | None:
+    name = qualname(base)
+    parts = _POLARS.get(name)
+    if parts is None or (name.startswith("DataType") and name_of(kind).startswith("polars.")):
+        return parts
+    if base is kind:
+        return with_attributes(kind, parts, _OWN_OF_POLARS)
+    return subclass(kind, base, f"polars.{name}", parts, _OWN_OF_POLARS)
+
+
+# What polars' frames and columns are in Rust.
+_OWN_OF_POLARS = ("_df", "_s")
 
 
 def _polars_column(column: Any) -> Parts:
@@ -128,7 +132,7 @@ def _find_torch(base: type, kind: type) -> PartsOf | None:
 
 def _tensor(kind: type) -> PartsOf:
     # torch's own ones (Parameter, Buffer) are known by their names, in every version of it.
-    own = name_of(kind).startswith("torch.")
+    name = qualname(kind) if name_of(kind).startswith("torch.") else None
     read = attributes(kind)
 
     def parts(tensor: Any) -> Iterator[object]:
@@ -137,7 +141,7 @@ def _tensor(kind: type) -> PartsOf:
         if plain.layout is not torch.strided or plain.is_quantized or plain.device.type == "meta":
             raise TypeError(f"a tensor of layout {plain.layout} on {plain.device} has no bytes to tell it by: {REMEDY}")
         yield "torch.Tensor"
-        yield kind.__qualname__ if own else kind
+        yield name or type(tensor)
         yield str(plain.dtype)
         yield tuple(plain.shape)
         # Which of several devices holds it is not what it is.
@@ -146,7 +150,8 @@ def _tensor(kind: type) -> PartsOf:
         data = plain.resolve_conj().resolve_neg().cpu().contiguous().flatten()
         # A dtype such as bfloat16 has no counterpart in numpy, its bytes have.
         yield data.view(torch.uint8).numpy() if data.numel() else b""
-        if not own:
-            yield read(tensor)
+        more = read(tensor)
+        if more or name is None:
+            yield more
 
     return parts

@@ -213,7 +213,11 @@ def _scalar(value: Any) -> Iterator[object]:
     if value is None or not value.is_valid:
         yield None
     else:
-        yield from content((pa.repeat(value, 1),))
+        told = [*content((pa.repeat(value, 1),))]
+        yield from told
+        if len(told) == 1:
+            # A struct without fields: all that was told of it is what is told of a missing one.
+            yield True
 
 
 def _table(name: str) -> PartsOf:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from types import NoneType
+import builtins
+from types import GetSetDescriptorType, MemberDescriptorType
 
-from retain._parts import name_of, of_table, refuse, subclass
+from retain._parts import attributes, name_of, of_table, refuse, step, subclass
 from retain._retain import At, Raw
 
 TYPE_CHECKING = False  # typing is not imported at start-up
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
     from retain._parts import Parts, PartsOf
 
+    _Member = GetSetDescriptorType | MemberDescriptorType
+
+_MRO = type.__dict__["__mro__"].__get__
+
 
 def find(base: type, kind: type) -> PartsOf | None:
     """Return what gives the parts of instances of `kind`, as far as its base `base` tells; see `handler`."""
@@ -26,10 +31,10 @@ def find(base: type, kind: type) -> PartsOf | None:
     content = _CONTENTS.get(name)
     if content is not None and base is not kind:
         # The exact types need no parts, only what inherits from them.
-        return subclass(kind, name, lambda value: (name, content(value)))
+        return subclass(kind, base, name, lambda value: (name, content(value)))
     if base is BaseException:
         return _exception(kind)
-    return of_table(_TABLE, base, kind)
+    return of_table(_TABLE, base, kind, _TOLD)
 
 
 # What an instance of a subclass holds, whatever methods the subclass overrides.
@@ -49,28 +54,77 @@ _CONTENTS: dict[str, Any] = {
 
 
 def _exception(kind: type) -> PartsOf:
-    # The traceback, the cause and the context are not kept by pickle either: they tell of a run, not of the error.
-    from retain._parts import attributes
-
+    # The traceback, the cause and the context are not kept by pickle either: they tell of a run, not of the error. So
+    # does the object without the attribute. All else that C keeps counts, even though pickle drops part of it (the name
+    # in a NameError and what is assigned later; in 3.11, the name in an AttributeError): a function can see it.
     read = attributes(kind)
-    extra = tuple(name for error, names in _OF_ERRORS if issubclass(kind, error) for name in names)
+    builtin: Any = next(error for error in _MRO(kind) if id(error) in _BUILTIN)
+    reduced = issubclass(builtin, (ImportError, OSError))
+    named = ("name", "name_from", "path") if issubclass(builtin, ImportError) else ()
+    state = _state(builtin, (*named, "obj"))
 
     def parts(error: BaseException) -> Iterator[object]:
-        yield "exception"
-        yield kind
-        yield At(".args", error.args)
-        yield read(error)
-        for name in extra:
-            yield At(f".{name}", getattr(error, name, None))
+        args, found = error.args, read(error)
+        if reduced:
+            # As pickle has them: files that are concerned are among the arguments, modules among the attributes.
+            args = builtin.__reduce__(error)[1]
+            told = {name: getattr(error, name, None) for name in named}
+            found = found | {name: part for name, part in told.items() if part is not None}
+            yield from ("reduce", type(error), At(".args", args), found or None, None, None, None)
+        else:
+            yield from ("exception", type(error), At(".args", args), found)
+        if not state:
+            return
+        # What follows from the arguments is not told again.
+        made = _made(builtin, args)
+        for name, member in state:
+            value = _value(member, error)
+            if not _is_same(value, _value(member, made)):
+                yield name
+                yield At(f".{name}", value)
 
     return parts
 
 
-_OF_ERRORS: tuple[tuple[type[BaseException], tuple[str, ...]], ...] = (
-    # What `args` leaves out, and pickle keeps.
-    (OSError, ("filename", "filename2")),
-    (ImportError, ("name", "path")),
-)
+_BUILTIN = {id(kind) for kind in vars(builtins).values() if isinstance(kind, type) and issubclass(kind, BaseException)}
+
+
+def _state(builtin: type, without: tuple[str, ...]) -> list[tuple[str, _Member]]:
+    """Return what C keeps in an exception besides what it keeps in all of them."""
+    found = {
+        name: member
+        for base in _MRO(builtin)
+        if base not in (BaseException, object)
+        for name, member in vars(base).items()
+        if type(member) in (GetSetDescriptorType, MemberDescriptorType) and name not in (*without, "__weakref__")
+    }
+    return sorted(found.items())
+
+
+def _made(kind: type[BaseException], args: tuple[object, ...]) -> BaseException | None:
+    """Return the exception that these arguments make."""
+    try:
+        return kind(*args)
+    except Exception:  # noqa: BLE001  # the arguments may be anything by now
+        return None
+
+
+def _value(member: _Member, error: BaseException | None) -> object:
+    try:
+        return None if error is None else member.__get__(error)
+    except AttributeError:
+        return None
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Tell whether two values are the same, without calling anything of them."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if type(one) is tuple and type(other) is tuple:
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return type(one) in (int, str, bytes) and one == other
 
 
 def _memoryview(view: memoryview[Any]) -> Parts:
@@ -101,11 +155,7 @@ def _ordered_dict(ordered: OrderedDict[Any, Any]) -> Iterator[object]:
     yield "collections.OrderedDict"
     for key, value in OrderedDict.items(ordered):
         yield key
-        # No path leads through what has no parts.
-        yield value if type(value) in _LEAVES else At(f"[{key!r}]" if type(key) in _LEAVES else "[...]", value)
-
-
-_LEAVES = (str, int, float, bool, bytes, NoneType)
+        yield At(step(key), value)
 
 
 def _default_dict(mapping: defaultdict[Any, Any]) -> Parts:
@@ -177,6 +227,7 @@ def _cell(cell: Any) -> Parts:
 _TABLE: dict[str, PartsOf] = {
     "_io.BytesIO": _bytes_io,
     "_io.StringIO": _string_io,
+    "_struct.Struct": lambda compiled: ("struct.Struct", compiled.format),
     "array.array": _array,
     "builtins.NotImplementedType": lambda _: ("NotImplemented",),
     "builtins.cell": _cell,
@@ -195,6 +246,14 @@ _TABLE: dict[str, PartsOf] = {
     "collections.deque": _deque,
     "mmap.mmap": _mmap,
     "types.SimpleNamespace": _namespace,
+}
+# Those that can have attributes, and which of them are among the parts.
+_TOLD: dict[str, tuple[str, ...]] = {
+    "_io.BytesIO": (),
+    "_io.StringIO": (),
+    "collections.ChainMap": ("maps",),
+    "collections.Counter": (),
+    "collections.OrderedDict": (),
 }
 for _name in ("odict_keys", "odict_values", "odict_items"):
     _TABLE[f"builtins.{_name}"] = refuse("a view of an OrderedDict has no identity of its own")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 from retain._parts import of_table
 from retain._retain import At
 
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 
 def find(base: type, kind: type) -> PartsOf | None:
     """Return what gives the parts of instances of `kind`, as far as its base `base` tells; see `handler`."""
-    return of_table(_TABLE, base, kind)
+    return of_table(_TABLE, base, kind, _TOLD)
 
 
 def _partial(function: partial[Any]) -> Parts:
@@ -39,11 +37,10 @@ def _method(method: MethodType) -> Parts:
     return "method", At(".__func__", method.__func__), At(".__self__", method.__self__)
 
 
-def _builtin(function: Any) -> Parts:
-    owner = function.__self__
-    if owner is None or issubclass(type(owner), ModuleType):
-        return "builtin", function.__module__, function.__qualname__
-    return "method", function.__name__, At(".__self__", owner)
+def _method_wrapper(method: Any) -> Parts:
+    parts = "method", method.__name__, At(".__self__", method.__self__)
+    # A base's method has the same name.
+    return parts if method.__objclass__ is type(method.__self__) else (*parts, method.__objclass__)
 
 
 def _descriptor(member: Any) -> Parts:
@@ -122,14 +119,13 @@ def _type_alias(alias: Any) -> Parts:
 
 
 _TABLE: dict[str, PartsOf] = {
-    "builtins.builtin_function_or_method": _builtin,
     "builtins.classmethod": _function_holder,
     "builtins.classmethod_descriptor": _descriptor,
     "builtins.code": _code,
     "builtins.getset_descriptor": _descriptor,
     "builtins.member_descriptor": _descriptor,
     "builtins.method": _method,
-    "builtins.method-wrapper": _builtin,
+    "builtins.method-wrapper": _method_wrapper,
     "builtins.method_descriptor": _descriptor,
     "builtins.property": _property,
     "builtins.staticmethod": _function_holder,
@@ -158,4 +154,11 @@ _TABLE: dict[str, PartsOf] = {
     "typing._TypedCacheSpecialForm": _typing_form,
     "typing._UnionGenericAlias": _typing_alias,
     "typing._UnpackGenericAlias": _typing_alias,
+}
+_OF_FUNCTION = ("__annotations__", "__doc__", "__module__", "__name__", "__qualname__", "__wrapped__")
+# Those that can have attributes, and which of them are among the parts.
+_TOLD: dict[str, tuple[str, ...]] = {
+    "builtins.classmethod": _OF_FUNCTION,
+    "builtins.staticmethod": _OF_FUNCTION,
+    "functools.cached_property": ("__doc__", "__module__", "attrname", "func", "lock"),
 }

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from retain._parts import REMEDY, attributes, refuse
+from retain._parts import REMEDY, attributes, name_of, qualname, refuse, step, subclass, with_attributes
 from retain._retain import At
 
 TYPE_CHECKING = False  # typing is not imported at start-up
@@ -35,12 +35,13 @@ def find(base: type, kind: type) -> PartsOf | None:
 
 
 def _own(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] == "numpy"
+    return name_of(kind).partition(".")[0] == "numpy"
 
 
-def _class(kind: type) -> object:
+def _class(value: object) -> object:
     # numpy's own ones are known by their names, in every version of it.
-    return kind.__qualname__ if _own(kind) else kind
+    kind = type(value)
+    return qualname(kind) if _own(kind) else kind
 
 
 _ITERATORS = (np.nditer, np.flatiter, np.broadcast, np.ndenumerate, np.ndindex)
@@ -63,7 +64,7 @@ def array(values: np.ndarray[Any, Any]) -> Iterator[object]:
             yield flat[start : start + _TEXTS].astype(object).tolist()
     else:
         for name in dtype.names or ():
-            yield At(f"[{name!r}]", values[name])
+            yield At(step(name), values[name])
 
 
 def _order(values: np.ndarray[Any, Any]) -> Literal["C", "F"]:
@@ -97,7 +98,7 @@ def _array(kind: type) -> PartsOf:
 
     def parts(values: np.ndarray[Any, Any]) -> Iterator[object]:
         yield "numpy.ndarray"
-        yield _class(kind)
+        yield _class(values)
         yield np.ndarray.view(values, np.ndarray)
         yield read(values)
 
@@ -118,7 +119,7 @@ def _masked(kind: type) -> PartsOf:
             fill = np.ma.default_fill_value(values.dtype)
         mask = np.ma.getmaskarray(values)
         yield "numpy.ma.MaskedArray"
-        yield _class(kind)
+        yield _class(values)
         yield _hide(np.ndarray.view(values, np.ndarray), np.asarray(mask))
         yield np.asarray(mask, order="C")  # pickle gives it the order of the data
         yield np.asarray(fill, dtype=values.dtype)
@@ -184,21 +185,24 @@ def _scalar(kind: type) -> PartsOf | None:
 
 def _scalar_of_subclass(kind: type) -> PartsOf:
     read = attributes(kind)
-    return lambda value: ("numpy.scalar", kind, np.asarray(value), read(value))
+    return lambda value: ("numpy.scalar", type(value), np.asarray(value), read(value))
 
 
-def _memory_map(kind: type) -> PartsOf:
-    # Where the file is and how it was opened is not what it holds.
-    return lambda values: ("numpy.memmap", _class(kind), np.ndarray.view(values, np.ndarray))
+def _memory_map(values: np.memmap[Any, Any]) -> Parts:
+    return "numpy.memmap", _class(values), np.ndarray.view(values, np.ndarray)
 
 
-def _generator(kind: type) -> PartsOf:
-    return lambda generator: ("numpy.random.Generator", _class(kind), At(".bit_generator", generator.bit_generator))
+# Where the file is and how it was opened is not what it holds.
+_OF_MEMORY_MAPS = ("_mmap", "filename", "mode", "offset")
 
 
-def _bit_generator(kind: type) -> PartsOf:
+def _generator(generator: np.random.Generator) -> Parts:
+    return "numpy.random.Generator", _class(generator), At(".bit_generator", generator.bit_generator)
+
+
+def _bit_generator(bits: Any) -> Parts:
     # What it was seeded with counts where pickle keeps it, from numpy 2 on.
-    return lambda bits: ("numpy.random.BitGenerator", _class(kind), bits.__reduce__()[2])
+    return "numpy.random.BitGenerator", _class(bits), bits.__reduce__()[2]
 
 
 def _ufunc(function: np.ufunc) -> Parts:
@@ -207,6 +211,10 @@ def _ufunc(function: np.ufunc) -> Parts:
         if getattr(sys.modules.get(module), name, None) is function:
             return "numpy.ufunc", module.removesuffix("._core.umath").removesuffix(".core.umath"), name
     raise TypeError(f"the ufunc {name!r} has no name that stands for it: {REMEDY}")
+
+
+def _or_subclass(kind: type, base: type, parts: PartsOf) -> PartsOf:
+    return parts if base is kind else subclass(kind, base, f"numpy.random.{qualname(base)}", parts)
 
 
 def _random_state(state: np.random.RandomState) -> Parts:
@@ -219,11 +227,11 @@ def _seed_sequence(sequence: np.random.SeedSequence) -> Parts:
 
 _MAKERS: dict[type, Callable[[type], PartsOf]] = {
     np.ma.MaskedArray: _masked,
-    np.memmap: _memory_map,
+    np.memmap: lambda kind: with_attributes(kind, _memory_map, _OF_MEMORY_MAPS),
     np.ndarray: _array,
-    np.random.BitGenerator: _bit_generator,
-    np.random.Generator: _generator,
-    np.random.RandomState: lambda _: _random_state,
-    np.random.SeedSequence: lambda _: _seed_sequence,
+    np.random.BitGenerator: lambda kind: with_attributes(kind, _bit_generator),
+    np.random.Generator: lambda kind: with_attributes(kind, _generator),
+    np.random.RandomState: lambda kind: _or_subclass(kind, np.random.RandomState, _random_state),
+    np.random.SeedSequence: lambda kind: _or_subclass(kind, np.random.SeedSequence, _seed_sequence),
     np.ufunc: lambda _: _ufunc,
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from retain._parts import name_of
+from retain._parts import name_of, qualname, step
 from retain._retain import At
 
 TYPE_CHECKING = False  # typing is not imported at start-up
@@ -25,11 +25,11 @@ _BATCH = 65_536
 def find(base: type, kind: type) -> PartsOf | None:
     """Return what gives the parts of instances of `kind`, as far as its base `base` tells; see `handler`."""
     # By their names alone: the modules that pandas' classes lie in differ from version to version.
-    make = _TABLE.get(base.__qualname__)
+    make = _TABLE.get(qualname(base))
     if make is None:
         return None
     # pandas' own ones are known by their names, in every version of it.
-    return make(kind.__qualname__ if name_of(kind).startswith("pandas.") else kind)
+    return make(qualname(kind)) if name_of(kind).startswith("pandas.") else lambda value: make(type(value))(value)
 
 
 def _frame(name: object) -> PartsOf:
@@ -40,7 +40,7 @@ def _frame(name: object) -> PartsOf:
         yield At(".columns", frame.columns)
         column = getattr(frame, "_get_column_array", None) or (lambda place: frame.iloc[:, place]._values)
         for place, label in enumerate(frame.columns):
-            yield At(f"[{label!r}]", column(place))
+            yield At(step(label), column(place))
         yield from _details(frame)
 
     return parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from retain._parts import known, name_of, of_table
+from retain._parts import known, name_of, of_table, subclass
 from retain._retain import At
 
 TYPE_CHECKING = False  # typing is not imported at start-up
@@ -24,17 +24,15 @@ def find(base: type, kind: type) -> PartsOf | None:
     """Return what gives the parts of instances of `kind`, as far as its base `base` tells; see `handler`."""
     name = name_of(base)
     if name == "enum.Enum" and known(base, name):
-        return _enum(kind)
-    if name.startswith("pathlib.") and name.rpartition(".")[2] in _PATHS:
-        return of_table({name: _path(f"pathlib.{name.rpartition('.')[2]}")}, base, kind)
+        return _enum
+    if name.startswith("pathlib.") and name.rpartition(".")[2] in _PATHS and known(base, name):
+        name = f"pathlib.{name.rpartition('.')[2]}"
+        return _path(name) if base is kind else subclass(kind, base, name, _path(name))
     return of_table(_TABLE, base, kind)
 
 
-def _enum(kind: type) -> PartsOf:
-    def parts(member: Enum) -> Parts:
-        return "enum", kind, member._name_, At(".value", member._value_)
-
-    return parts
+def _enum(member: Enum) -> Parts:
+    return "enum", type(member), member._name_, At(".value", member._value_)
 
 
 # Since 3.13 pathlib says that they are of `pathlib._local`.

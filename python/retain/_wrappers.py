@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from types import BuiltinFunctionType, MethodType
+from types import BuiltinFunctionType, MethodType, ModuleType, NoneType
 
 from retain import _retain
 from retain._libraries import module_of, stable_name
@@ -13,6 +13,12 @@ TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+# Read past metaclasses, which may answer as they like.
+_MRO = type.__dict__["__mro__"].__get__
+_NAME = type.__dict__["__name__"].__get__
+_VARS = type.__dict__["__dict__"].__get__
+_DESCRIPTORS = (type(str.upper), type(dict.__dict__["fromkeys"]), staticmethod)
 
 WRAPPERS: dict[type, tuple[str, ...]] = {
     MethodType: ("__func__", "__self__"),
@@ -26,7 +32,7 @@ WRAPPERS: dict[type, tuple[str, ...]] = {
 
 def is_retained(kind: type) -> bool:
     """Tell whether a type is that of functions with a cache of retain's."""
-    return module_of(kind) == "retain" and kind.__name__ in {"Memoized", "lru_cache_wrapper"}
+    return module_of(kind) == "retain" and _NAME(kind) in {"Memoized", "lru_cache_wrapper"}
 
 
 def is_bound_memoized(kind: type) -> bool:
@@ -50,7 +56,7 @@ def handler(kind: type) -> Callable[[Any], tuple[object, ...]] | None:
         return _method
     if kind is BuiltinFunctionType:
         return _compiled
-    if kind.__name__ in {"cython_function_or_method", "fused_cython_function"}:
+    if _NAME(kind) in {"cython_function_or_method", "fused_cython_function"}:
         return _cython
     numba = sys.modules.get("numba.core.dispatcher")
     if numba is not None and issubclass(kind, numba.Dispatcher):
@@ -66,7 +72,30 @@ def _wrapper(function: Any) -> tuple[object, ...]:
 def _compiled(function: Any) -> tuple[object, ...]:
     from retain._identity import parts
 
-    return parts(function)
+    # The name is that of the class of the instance, and of a method of a base the same.
+    base = _base_of(function)
+    return parts(function) if base is None else (*parts(function), base)
+
+
+def _base_of(function: Any) -> type | None:
+    """Return the base of its instance's class that a method in C belongs to; None if it is the class's own."""
+    from retain._modules import exported_by
+
+    owner = function.__self__
+    kind = type(owner)
+    if issubclass(kind, (NoneType, ModuleType)) or exported_by(function, owner) is not None:
+        return None
+    places: list[tuple[object, type]] = [(owner, kind)]
+    if issubclass(kind, type):
+        places.append((None, owner))
+    for instance, its_class in places:
+        for base in _MRO(its_class):
+            found: Any = _VARS(base).get(function.__name__)
+            if type(found) in _DESCRIPTORS:
+                found = found.__get__(instance, its_class)
+            if type(found) is BuiltinFunctionType and found == function:
+                return None if base is its_class else base
+    return None
 
 
 def _method(method: MethodType) -> tuple[object, ...]:

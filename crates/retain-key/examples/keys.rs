@@ -26,9 +26,9 @@ impl Key for Job {
 
 fn job(command: &[&str], environment: &[(&str, &str)], input: u8) -> Job {
     Job {
-        command: command.iter().map(ToString::to_string).collect(),
+        command: command.iter().map(|&word| word.to_owned()).collect(),
         environment: (environment.iter())
-            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
         input: vec![input; 16 << 20],
     }

@@ -74,6 +74,13 @@ impl BoundArguments {
         self.values.get(position).copied()
     }
 
+    /// The name of an argument that was passed by keyword and has no parameter of its own.
+    pub(crate) fn keyword(&self, py: Python<'_>, position: usize) -> Option<String> {
+        let names = self.names.as_ref()?.bind(py).cast::<PyTuple>().ok()?;
+        let place = (position + names.len()).checked_sub(self.values.len())?;
+        Some(names.get_item(place).ok()?.to_string())
+    }
+
     /// Lets another object stand for an argument.
     pub(crate) fn replace(&mut self, position: usize, object: Obj) {
         self.values[position] = object.as_ptr();
@@ -250,15 +257,13 @@ impl Binder {
     }
 
     /// The name of the argument that is kept at `position`.
-    pub(crate) fn name_of(&self, py: Python<'_>, position: usize) -> String {
+    pub(crate) fn name_of(&self, py: Python<'_>, position: usize) -> Option<String> {
         let mut kept = self
             .parameters
             .iter()
             .filter(|parameter| !parameter.ignored);
-        kept.nth(position).map_or_else(
-            || format!("number {position}"),
-            |parameter| parameter.name.bind(py).to_string(),
-        )
+        kept.nth(position)
+            .map(|parameter| parameter.name.bind(py).to_string())
     }
 
     /// Stored arguments by name; further positional ones under `"*"`.

@@ -396,6 +396,9 @@ unsafe fn item(py: Python<'_>, dict: *mut ffi::PyObject, key: &Obj) -> PyResult<
         if dict.is_null() || ffi::PyDict_Check(dict) == 0 {
             return Ok(None);
         }
+        // Held meanwhile: a key's `__eq__` can make the owner give it up.
+        let held = Obj::from_borrowed(dict);
+        let dict = held.as_ptr();
         let mut found = std::ptr::null_mut();
         if ffi::compat::PyDict_GetItemRef(dict, key.as_ptr(), &raw mut found) < 0 {
             return Err(PyErr::fetch(py));

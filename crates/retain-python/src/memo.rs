@@ -289,28 +289,36 @@ impl Memo {
             replaced = position + 1;
             // SAFETY: the value is an argument, alive during the call.
             let content = Content::of(&unsafe { Bound::from_borrowed_ptr(py, value) });
-            bound.replace(
-                position,
-                content.map_err(|failure| self.unidentified(py, failure, position))?,
-            );
+            let content =
+                content.map_err(|failure| self.unidentified(py, failure, bound, position))?;
+            bound.replace(position, content);
         }
     }
 
     /// The error for an argument that is neither hashable nor has a content to go by.
-    fn unidentified(&self, py: Python<'_>, failure: Failure, position: usize) -> PyErr {
+    fn unidentified(
+        &self,
+        py: Python<'_>,
+        failure: Failure,
+        bound: &BoundArguments,
+        position: usize,
+    ) -> PyErr {
         let name = self.name(py);
         if self.key.is_some() {
             return failure.about(py, &format!("{name}: what key= returned"), "");
         }
-        let binder = self
-            .method
-            .get()
-            .map_or(&self.binder, |method| &method.binder);
-        let argument = binder.name_of(py, position);
-        let remedy = format!(
-            ". Give memoize a key= that makes a key of the arguments, or leave it out with ignore=['{argument}']"
-        );
-        failure.about(py, &format!("{name}: argument '{argument}'"), &remedy)
+        let method = self.method.get().map(|method| &method.binder);
+        let binder = method.unwrap_or(&self.binder);
+        let remedy = "; or give memoize a key=";
+        let (argument, remedy) = match (binder.name_of(py, position), bound.keyword(py, position)) {
+            (Some(parameter), _) => {
+                let remedy = format!("{remedy}, or ignore=['{parameter}']");
+                (format!("argument '{parameter}'"), remedy)
+            }
+            (None, Some(keyword)) => (format!("argument '{keyword}'"), remedy.into()),
+            (None, None) => (format!("argument number {}", position + 1), remedy.into()),
+        };
+        failure.about(py, &format!("{name}: {argument}"), &remedy)
     }
 
     /// The function's name, for messages.

@@ -2,12 +2,12 @@
 //!
 //! An array is a struct whose fields are part of numpy's stable binary interface: its macros compile to reads of them.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::{PyString, PyType, PyWeakrefReference};
 use pyo3::{ffi, intern};
 use retain_key::{Code, Encoder, KeyHasher, Large, Shape};
 
@@ -31,24 +31,29 @@ const F_CONTIGUOUS: c_int = 2;
 
 /// Whether `kind` is the type that numpy makes its arrays of.
 pub(super) fn is_ndarray(kind: &Bound<'_, PyType>) -> bool {
-    let py = kind.py();
-    // SAFETY: the type is alive. numpy's is a static one, which no Python code can make.
-    let made_in_c = unsafe { (*kind.as_type_ptr()).tp_flags & ffi::Py_TPFLAGS_HEAPTYPE == 0 };
-    made_in_c && of_numpy(py, "ndarray").is_some_and(|ndarray| ndarray.is(kind))
+    // SAFETY: the type is alive, and its name ends with a zero. Types that are made in C, and not of parts at run time,
+    // cannot be made by Python code, nor renamed.
+    unsafe {
+        let kind = &*kind.as_type_ptr();
+        kind.tp_flags & ffi::Py_TPFLAGS_HEAPTYPE == 0
+            && CStr::from_ptr(kind.tp_name) == c"numpy.ndarray"
+            && kind.tp_basicsize.cast_unsigned() >= size_of::<Fields>()
+    }
 }
 
 pub(super) fn is_memory_map(kind: &Bound<'_, PyType>) -> bool {
-    of_numpy(kind.py(), "memmap").is_some_and(|memmap| memmap.is(kind))
-        && of_numpy(kind.py(), "ndarray").is_some_and(|ndarray| {
-            kind.is_subclass(&ndarray).unwrap_or(false)
-                && ndarray.cast::<PyType>().is_ok_and(is_ndarray)
-        })
-}
-
-fn of_numpy<'py>(py: Python<'py>, name: &str) -> Option<Bound<'py, PyAny>> {
-    let modules = py.import("sys").ok()?.getattr("modules").ok()?;
-    let numpy = modules.get_item("numpy").ok()?;
-    numpy.getattr(name).ok()
+    let py = kind.py();
+    let memmap = || {
+        let modules = py.import("sys").ok()?.getattr("modules").ok()?;
+        modules.get_item("numpy").ok()?.getattr("memmap").ok()
+    };
+    // SAFETY: the type is alive, and its base null or a type.
+    let base = unsafe {
+        let base = (*kind.as_type_ptr()).tp_base;
+        Bound::from_borrowed_ptr_or_opt(py, base.cast())
+    };
+    base.is_some_and(|base| base.cast::<PyType>().is_ok_and(is_ndarray))
+        && memmap().is_some_and(|memmap| memmap.is(kind))
 }
 
 /// What an array's type says about its elements.
@@ -76,7 +81,18 @@ struct Entry {
     elements: Arc<Elements>,
 }
 
-/// The elements of `array`; `code_of` makes the code of its dtype.
+/// The address of an array's dtype.
+pub(super) fn dtype_of(array: &Bound<'_, PyAny>) -> usize {
+    fields(array).dtype.addr()
+}
+
+/// While it lives, the array is not resized: numpy leaves alone those that are referred to weakly.
+pub(super) fn pin<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyWeakrefReference>> {
+    PyWeakrefReference::new(array)
+}
+
+/// The elements of `array`; `code_of` makes the code of its dtype. That can run any code: the array is to be looked at
+/// again.
 pub(super) fn elements<'py>(
     array: &Bound<'py, PyAny>,
     code_of: impl Fn(&Bound<'py, PyAny>) -> PyResult<Code>,
@@ -86,7 +102,7 @@ pub(super) fn elements<'py>(
     static TABLE: LazyLock<Mutex<HashMap<usize, Entry>>> = LazyLock::new(Mutex::default);
 
     let py = array.py();
-    let address = fields(array).dtype.addr();
+    let address = dtype_of(array);
     let known = {
         let table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = table.get(&address);
@@ -118,7 +134,7 @@ pub(super) fn elements<'py>(
             mask: mask.contains(&0).then_some(mask),
         })
     });
-    if nests(&dtype)? {
+    if can_change(&dtype)? {
         return Ok(elements);
     }
     let entry = Entry {
@@ -152,15 +168,18 @@ fn plain(dtype: &Bound<'_, PyAny>, code: char) -> PyResult<Option<Raw>> {
     }))
 }
 
-/// Whether a dtype has fields that have fields, whose names could be changed unseen.
-fn nests(dtype: &Bound<'_, PyAny>) -> PyResult<bool> {
+/// Whether there is more to a dtype that could be changed unseen: metadata, or the names of its fields' fields.
+fn can_change(dtype: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if !dtype.getattr("metadata")?.is_none() {
+        return Ok(true);
+    }
     let fields = dtype.getattr("fields")?;
     if fields.is_none() {
         return Ok(!dtype.getattr("subdtype")?.is_none());
     }
     for field in fields.call_method0("values")?.try_iter()? {
         let inner = field?.get_item(0)?;
-        if !inner.getattr("fields")?.is_none() || !inner.getattr("subdtype")?.is_none() {
+        if !inner.getattr("fields")?.is_none() || can_change(&inner)? {
             return Ok(true);
         }
     }
@@ -199,13 +218,13 @@ impl Fields {
     }
 }
 
-/// Writes an array whose bytes tell all.
+/// Writes an array whose bytes tell all; its dtype is that of `elements`.
 pub(super) fn raw<E: Encoder>(
     encoder: &mut E,
     scratch: &mut Vec<u8>,
     array: &Bound<'_, PyAny>,
     elements: &Raw,
-) {
+) -> PyResult<()> {
     let fields = fields(array);
     let contiguous = fields.flags & (C_CONTIGUOUS | F_CONTIGUOUS);
     let fortran = contiguous == F_CONTIGUOUS;
@@ -222,6 +241,7 @@ pub(super) fn raw<E: Encoder>(
         // SAFETY: so many bytes lie there, as long as the array lives. Another thread may write to them meanwhile, as
         // `hash` documents: then the digest is that of some mixture.
         let content = unsafe { std::slice::from_raw_parts(fields.data, length) };
+        let _pin = (length >= leaf::MANY).then(|| pin(array)).transpose()?;
         leaf::bytes(array.py(), encoder, content);
     } else {
         let axes = fields
@@ -234,8 +254,10 @@ pub(super) fn raw<E: Encoder>(
         } else {
             axes.collect()
         };
-        gathered(encoder, scratch, fields.data, &axes, elements);
+        let _pin = (length >= leaf::MANY).then(|| pin(array)).transpose()?;
+        gathered(array.py(), encoder, scratch, fields.data, &axes, elements)?;
     }
+    Ok(())
 }
 
 /// Begins the object, up to what it holds.
@@ -279,12 +301,13 @@ pub(super) fn object_at<'py>(flat: &Bound<'py, PyAny>, index: usize) -> Bound<'p
 
 /// Writes elements one after the other, by the lengths and strides of the axes, the innermost last.
 fn gathered<E: Encoder>(
+    py: Python<'_>,
     encoder: &mut E,
     scratch: &mut Vec<u8>,
     data: *const u8,
     axes: &[(isize, isize)],
     elements: &Raw,
-) {
+) -> PyResult<()> {
     const GATHERED: usize = 1 << 16;
     let size = elements.size;
     let gather = |scratch: &mut Vec<u8>, start, count, stride| {
@@ -308,44 +331,55 @@ fn gathered<E: Encoder>(
     if length < Large::LEAST {
         for_each_run(data, axes, |start, count, stride| {
             gather(scratch, start, count, stride);
-        });
+            Ok(())
+        })?;
         encoder.bytes(scratch);
-        return;
+        return Ok(());
     }
     let mut large = Large::pieces(false, length);
+    let mut patience = leaf::MANY;
     for_each_run(data, axes, |mut start, mut count, stride| {
         while count > 0 {
             let piece = count.min(GATHERED / size + 1);
             gather(scratch, start, piece, stride);
             if scratch.len() >= GATHERED {
                 large.update(scratch);
+                patience = patience.saturating_sub(scratch.len());
                 scratch.clear();
+            }
+            if patience == 0 {
+                // The turn of other threads, and of Ctrl-C.
+                patience = leaf::MANY;
+                py.detach(|| ());
+                py.check_signals()?;
             }
             start = start.wrapping_offset(stride * piece.cast_signed());
             count -= piece;
         }
-    });
+        Ok(())
+    })?;
     large.update(scratch);
     encoder.digested(large.finish());
+    Ok(())
 }
 
 /// Visits the rows along the last axis, in order: where each starts, of how many elements, how far apart.
 fn for_each_run(
     data: *const u8,
     axes: &[(isize, isize)],
-    mut visit: impl FnMut(*const u8, usize, isize),
-) {
+    mut visit: impl FnMut(*const u8, usize, isize) -> PyResult<()>,
+) -> PyResult<()> {
     let Some((&(count, stride), axes)) = axes.split_last() else {
         return visit(data, 1, 0);
     };
     let mut index = vec![0; axes.len()];
     let mut start = data;
     loop {
-        visit(start, count.unsigned_abs(), stride);
+        visit(start, count.unsigned_abs(), stride)?;
         let mut place = axes.len();
         loop {
             let Some(outer) = place.checked_sub(1) else {
-                return;
+                return Ok(());
             };
             place = outer;
             let (length, stride) = axes[place];

@@ -74,9 +74,11 @@ pub(super) fn integer<E: Encoder>(encoder: &mut E, object: &Bound<'_, PyAny>) ->
     Ok(())
 }
 
+/// From so many bytes on, other threads run while they are hashed.
+pub(super) const MANY: usize = 1 << 20;
+
 /// Writes bytes, without Python's lock if they are many.
 pub(super) fn bytes<E: Encoder>(py: Python<'_>, encoder: &mut E, content: &[u8]) {
-    const MANY: usize = 1 << 20;
     if content.len() < MANY {
         encoder.bytes(content);
     } else {

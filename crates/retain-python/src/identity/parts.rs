@@ -3,7 +3,7 @@
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyIterator, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyIterator, PyList, PyString, PyTuple, PyWeakrefReference};
 use retain_key::{Encoder, Shape};
 
 use super::array;
@@ -59,6 +59,8 @@ pub(super) enum Parts<'py> {
     /// The objects in a flat array.
     Objects {
         flat: Bound<'py, PyAny>,
+        /// Keeps the array whose objects they are as it is.
+        _pin: Bound<'py, PyWeakrefReference>,
         next: usize,
         count: usize,
     },
@@ -76,13 +78,12 @@ pub(super) type Taken<'py> = (Bound<'py, PyString>, Parts<'py>);
 /// What a handler returned: a tuple or an iterator of the name, then the parts.
 pub(super) fn handled<'py>(returned: &Bound<'py, PyAny>) -> PyResult<Taken<'py>> {
     let (name, parts) = if let Ok(tuple) = returned.cast_exact::<PyTuple>() {
-        (tuple.get_item(0)?, Handled::Tuple(tuple.clone(), 1))
+        (tuple.iter().next(), Handled::Tuple(tuple.clone(), 1))
     } else {
         let mut items = returned.try_iter()?;
-        let name = items.next().transpose()?;
-        let name = name.ok_or_else(|| PyTypeError::new_err("a handler gave nothing"))?;
-        (name, Handled::Iterator(items))
+        (items.next().transpose()?, Handled::Iterator(items))
     };
+    let name = name.ok_or_else(|| PyTypeError::new_err("a handler gave nothing"))?;
     let parts = Parts::Handled { parts, step: None };
     Ok((name.cast_into::<PyString>()?, parts))
 }
@@ -106,6 +107,8 @@ pub(super) enum Part<'py> {
     None,
     Value(&'static str, Bound<'py, PyAny>),
     Attributes(Bound<'py, PyDict>),
+    /// A tuple of such.
+    Tuple(Vec<Self>),
     Items(Bound<'py, PyIterator>),
     Pairs(Bound<'py, PyIterator>),
 }
@@ -200,7 +203,7 @@ impl<'py> Parts<'py> {
             }
             Self::List { list, next, length } => {
                 if list.len() != *length {
-                    return Err(changed("list"));
+                    return Err(changed("a list"));
                 }
                 while *next < *length {
                     // SAFETY: the index is below the length, and no other code has run since that was asked.
@@ -225,7 +228,7 @@ impl<'py> Parts<'py> {
                     return Ok(Next::Value(value));
                 }
                 if dict.len() != *length {
-                    return Err(changed("dict"));
+                    return Err(changed("a dict"));
                 }
                 let (mut name, mut item) = (std::ptr::null_mut(), std::ptr::null_mut());
                 // SAFETY: what is given back is borrowed from the dict; no other code runs before it is used.
@@ -295,6 +298,10 @@ impl<'py> Parts<'py> {
                     Some(Part::Attributes(dict)) => {
                         Ok(Next::Begin(Shape::Map, Self::of_dict(own(dict)?, true)))
                     }
+                    Some(Part::Tuple(parts)) => {
+                        let parts = parts.into_iter();
+                        Ok(Next::Begin(Shape::Tuple, Self::Own { parts, step: "" }))
+                    }
                     Some(Part::Items(items)) => {
                         Ok(Next::Begin(Shape::List, Self::Items { items, count: 0 }))
                     }
@@ -304,7 +311,9 @@ impl<'py> Parts<'py> {
                     }
                 };
             }
-            Self::Objects { flat, next, count } => {
+            Self::Objects {
+                flat, next, count, ..
+            } => {
                 while *next < *count {
                     let item = array::object_at(flat, *next);
                     *next += 1;
@@ -371,6 +380,6 @@ fn is_private(name: *mut ffi::PyObject) -> bool {
     }
 }
 
-fn changed(what: &str) -> PyErr {
-    PyRuntimeError::new_err(format!("a {what} changed while it was hashed"))
+pub(super) fn changed(what: &str) -> PyErr {
+    PyRuntimeError::new_err(format!("it is {what} that changed while it was hashed"))
 }

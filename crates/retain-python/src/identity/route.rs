@@ -5,16 +5,17 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use hashbrown::HashMap;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyFunction, PyList, PyModule, PyTuple, PyType, PyWeakrefReference};
+use pyo3::types::{PyFunction, PyModule, PySet, PyString, PyTuple, PyType, PyWeakrefReference};
 use pyo3::{ffi, intern};
 
 use super::array;
+use crate::compare::type_of;
 use crate::object::{Obj, discard};
 
 /// How the objects of a type are taken apart.
 pub(super) enum Route {
     /// By their attributes: those in their `__dict__`, and those in these slots.
-    Instance { slots: Vec<Obj> },
+    Instance { slots: Vec<Slot> },
     /// By what a function returns.
     Handler(Obj),
     /// By their `__reduce_ex__`.
@@ -25,6 +26,24 @@ pub(super) enum Route {
     Array,
     /// `numpy.memmap`, by a function, or as if it were an array.
     MemoryMap(Option<Obj>),
+}
+
+/// A slot of a class or of one of its bases.
+pub(super) struct Slot {
+    /// The name that it is written under: after that of its class if a subclass has a slot of the same name.
+    pub(super) shown: Obj,
+    name: Obj,
+    /// Where its class is among the bases. What gives its value refers to the class, and would keep it alive.
+    place: usize,
+}
+
+impl Slot {
+    /// What gives the slot's value for an instance of `kind`.
+    pub(super) fn member<'py>(&self, kind: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
+        let base = kind.mro().get_item(self.place)?;
+        base.getattr("__dict__")?
+            .get_item(self.name.bind(kind.py()))
+    }
 }
 
 struct Entry {
@@ -50,7 +69,7 @@ pub(super) fn forget() {
 pub(super) fn of(object: &Bound<'_, PyAny>) -> PyResult<Arc<Route>> {
     let kind = object.get_type();
     if let Some(route) = known(&kind) {
-        return Ok(route);
+        return unless_registered(&kind, route);
     }
     let route = Arc::new(find(object, &kind)?);
     let entry = Entry {
@@ -63,7 +82,25 @@ pub(super) fn of(object: &Bound<'_, PyAny>) -> PyResult<Arc<Route>> {
         table.insert(kind.as_ptr().addr(), entry)
     };
     drop(gone);
+    unless_registered(&kind, route)
+}
+
+/// The route, unless `copyreg` has come to know how to reduce the type's objects.
+fn unless_registered(kind: &Bound<'_, PyType>, route: Arc<Route>) -> PyResult<Arc<Route>> {
+    let by_attributes = matches!(*route, Route::Instance { .. });
+    if by_attributes && !registered(kind)?.is_none() {
+        return Ok(Arc::new(Route::Reduce));
+    }
     Ok(route)
+}
+
+/// How `copyreg` reduces the objects of a type, or None.
+pub(super) fn registered<'py>(kind: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
+    let py = kind.py();
+    let table = py
+        .import(intern!(py, "copyreg"))?
+        .getattr(intern!(py, "dispatch_table"))?;
+    table.call_method1(intern!(py, "get"), (kind,))
 }
 
 fn known(kind: &Bound<'_, PyType>) -> Option<Arc<Route>> {
@@ -95,7 +132,7 @@ fn find(object: &Bound<'_, PyAny>, kind: &Bound<'_, PyType>) -> PyResult<Route> 
     if is_code(object) {
         return Ok(Route::Code);
     }
-    if array::is_ndarray(kind) {
+    if array::is_ndarray(kind) && !is_registered(kind)? {
         return Ok(Route::Array);
     }
     let parts = py.import(intern!(py, "retain._parts"))?;
@@ -113,30 +150,40 @@ fn find(object: &Bound<'_, PyAny>, kind: &Bound<'_, PyType>) -> PyResult<Route> 
     })
 }
 
+/// Whether `retain.register_key` was told what stands for the objects of a type.
+fn is_registered(kind: &Bound<'_, PyType>) -> PyResult<bool> {
+    let py = kind.py();
+    let modules = py
+        .import(intern!(py, "sys"))?
+        .getattr(intern!(py, "modules"))?;
+    // It is imported to register anything.
+    let parts = modules.call_method1(intern!(py, "get"), (intern!(py, "retain._parts"),))?;
+    if parts.is_none() {
+        return Ok(false);
+    }
+    parts
+        .call_method1(intern!(py, "registered"), (kind,))?
+        .extract()
+}
+
 /// Functions, classes and modules: who they are is told by their code.
 fn is_code(object: &Bound<'_, PyAny>) -> bool {
-    let by_name = [
-        "method_descriptor",
-        "wrapper_descriptor",
-        "classmethod_descriptor",
-        "getset_descriptor",
-        "member_descriptor",
+    let kind = type_of(object.as_ptr());
+    let descriptors = [
+        &raw mut ffi::PyClassMethodDescr_Type,
+        &raw mut ffi::PyGetSetDescr_Type,
+        &raw mut ffi::PyMemberDescr_Type,
+        &raw mut ffi::PyMethodDescr_Type,
+        &raw mut ffi::PyWrapperDescr_Type,
     ];
-    if object.is_instance_of::<PyType>()
+    object.is_instance_of::<PyType>()
         || object.is_instance_of::<PyModule>()
         || object.is_exact_instance_of::<PyFunction>()
-    {
-        return true;
-    }
-    object
-        .get_type()
-        .name()
-        .is_ok_and(|name| by_name.iter().any(|known| name == *known))
-        && !object.is_exact_instance_of::<PyCFunction>()
+        || descriptors.contains(&kind)
 }
 
 /// The slots of a type whose instances are all told by their attributes; `None` if it has its own way to be reduced.
-fn slots(object: &Bound<'_, PyAny>, kind: &Bound<'_, PyType>) -> PyResult<Option<Vec<Obj>>> {
+fn slots(object: &Bound<'_, PyAny>, kind: &Bound<'_, PyType>) -> PyResult<Option<Vec<Slot>>> {
     let py = object.py();
     let base = py.get_type::<PyAny>();
     for method in ["__reduce_ex__", "__reduce__", "__getstate__"] {
@@ -148,10 +195,6 @@ fn slots(object: &Bound<'_, PyAny>, kind: &Bound<'_, PyType>) -> PyResult<Option
         if kind.hasattr(method)? {
             return Ok(None);
         }
-    }
-    let registry = py.import(intern!(py, "copyreg"))?;
-    if registry.getattr("dispatch_table")?.contains(kind)? {
-        return Ok(None);
     }
     // What the interpreter makes of one of them tells whether there is more to it than attributes: state in C.
     let reduced = match base.call_method1("__reduce_ex__", (object, 4)) {
@@ -165,13 +208,38 @@ fn slots(object: &Bound<'_, PyAny>, kind: &Bound<'_, PyType>) -> PyResult<Option
     let Ok(reduced) = reduced.cast_into::<PyTuple>() else {
         return Ok(None);
     };
-    let made_anew = reduced.get_item(0)?.is(&registry.getattr("__newobj__")?)
+    let made = py.import(intern!(py, "copyreg"))?.getattr("__newobj__")?;
+    let made_anew = reduced.get_item(0)?.is(&made)
         && reduced.get_item(1)?.len()? == 1
         && reduced.iter().skip(3).all(|more| more.is_none());
     if !made_anew {
         return Ok(None);
     }
-    let slots = registry.call_method1("_slotnames", (kind,))?;
-    let slots = slots.cast_into::<PyList>()?;
-    Ok(Some(slots.iter().map(Obj::from).collect()))
+    let mut slots = Vec::new();
+    let names = PySet::empty(py)?;
+    for (place, base) in kind.mro().iter().enumerate() {
+        let base = base.cast_into::<PyType>()?;
+        for pair in base
+            .getattr("__dict__")?
+            .call_method0("items")?
+            .try_iter()?
+        {
+            let (name, member): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;
+            if type_of(member.as_ptr()) != &raw mut ffi::PyMemberDescr_Type {
+                continue;
+            }
+            let shown = if names.contains(&name)? {
+                PyString::new(py, &format!("{}.{name}", base.qualname()?)).into_any()
+            } else {
+                name.clone()
+            };
+            names.add(&name)?;
+            slots.push(Slot {
+                shown: shown.into(),
+                name: name.into(),
+                place,
+            });
+        }
+    }
+    Ok(Some(slots))
 }

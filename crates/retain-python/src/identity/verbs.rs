@@ -2,7 +2,7 @@
 
 #![allow(clippy::doc_markdown, reason = "docstrings in the manner of numpy")]
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
@@ -46,7 +46,8 @@ use super::walk::{Options, digest_of};
 /// sets does not count, nor what is shared inside, nor what is interned. Values may contain themselves, and be nested as
 /// deep as memory allows.
 ///
-/// Instances count by their class and their attributes, and classes and functions of the user's own by their code, as
+/// Instances count by their class and their attributes (the values of cached properties are among them, once they were
+/// asked for), and classes and functions of the user's own by their code, as
 /// told by `identity`. Other objects are asked by ``__reduce_ex__``, as for pickle.
 ///
 /// While arrays and bytes of more than a mebibyte are hashed, other threads run. An array that one of them writes to
@@ -65,22 +66,19 @@ use super::walk::{Options, digest_of};
 /// >>> retain.hash(1) == retain.hash(True)
 /// False
 #[pyfunction]
-#[pyo3(signature = (obj, hash_name="blake3", coerce_mmap=false))]
+#[pyo3(
+    signature = (obj, hash_name=None, coerce_mmap=false),
+    text_signature = "(obj, hash_name='blake3', coerce_mmap=False)"
+)]
 pub(crate) fn hash<'py>(
     obj: &Bound<'py, PyAny>,
-    hash_name: &str,
+    hash_name: Option<&Bound<'py, PyAny>>,
     coerce_mmap: bool,
 ) -> PyResult<Bound<'py, PyString>> {
     let py = obj.py();
     let digits = match hash_name {
-        "blake3" => 64,
-        "sha1" => 40,
-        "md5" => 32,
-        _ => {
-            return Err(PyValueError::new_err(format!(
-                "hash_name is '{hash_name}', but it must be one of 'blake3', 'sha1', 'md5'"
-            )));
-        }
+        None => 64,
+        Some(name) => digits_of(name)?,
     };
     let options = Options {
         coerce_mmap,
@@ -89,6 +87,23 @@ pub(crate) fn hash<'py>(
     match digest_of(obj, options) {
         Ok(digested) => Ok(PyString::new(py, &digested.digest.to_string()[..digits])),
         Err(failure) => Err(failure.about(py, "obj", "")),
+    }
+}
+
+/// How many hexadecimal digits the digests of a `hash_name` have.
+fn digits_of(name: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let refusal = format!(
+        "hash_name is {}, but it must be one of 'blake3', 'sha1', 'md5'",
+        name.repr()?
+    );
+    let Ok(name) = name.cast::<PyString>() else {
+        return Err(PyTypeError::new_err(refusal));
+    };
+    match &*name.to_string_lossy() {
+        "blake3" => Ok(64),
+        "sha1" => Ok(40),
+        "md5" => Ok(32),
+        _ => Err(PyValueError::new_err(refusal)),
     }
 }
 

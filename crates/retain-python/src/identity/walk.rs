@@ -5,7 +5,9 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use pyo3::exceptions::{PyException, PyRecursionError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyComplex, PyDict, PyFrozenSet, PyList, PySet, PyTuple};
+use pyo3::types::{
+    PyByteArray, PyComplex, PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple, PyType,
+};
 use pyo3::{ffi, intern};
 use retain_key::{Code, Digest, Encoder, Graph, KeyHasher, Shape};
 
@@ -14,8 +16,8 @@ use super::exported::Exported;
 use super::failure::{self, Failure};
 use super::leaf::{self, leaf};
 use super::met::Met;
-use super::parts::{Next, Parts, Taken, handled, own};
-use super::reduce::{instance, reduced};
+use super::parts::{Next, Parts, Taken, changed, handled, own};
+use super::reduce::{Reduced, instance, reduced};
 use super::route::{self, Route};
 use crate::compare::{is_bytes, is_dict, is_int, is_list, is_str, is_tuple, type_of};
 use crate::ending::Stay;
@@ -78,7 +80,8 @@ struct Walk<'py, E: Encoder> {
     options: Options,
     frames: Vec<Frame<'py>>,
     met: Met<'py, E::Known>,
-    routes: HashMap<usize, Arc<Route>>,
+    /// The routes of the types met so far, which stay alive.
+    routes: HashMap<usize, (Bound<'py, PyType>, Arc<Route>)>,
     opaque: Vec<String>,
     scratch: Vec<u8>,
     /// Until signals are looked for.
@@ -279,20 +282,51 @@ impl<'py, E: Encoder> Walk<'py, E> {
             Route::MemoryMap(_) if self.options.coerce_mmap => return self.array(value, again),
             Route::MemoryMap(Some(handler)) | Route::Handler(handler) => {
                 let parts = handler.bind(self.py).call1((value,));
-                parts.and_then(|parts| handled(&parts))
+                parts.and_then(|parts| self.in_code(value, "keyed", &parts, "key"))
             }
             Route::Instance { slots } => instance(value, slots),
-            Route::Reduce | Route::MemoryMap(None) => reduced(value),
+            Route::Reduce | Route::MemoryMap(None) => match reduced(value) {
+                Ok(Reduced::Object(taken)) => Ok(taken),
+                Ok(Reduced::Global(parts)) => self.in_code(value, "named", &parts, "global"),
+                Err(error) => Err(error),
+            },
         };
         match taken {
             Ok(taken) => self.push(taken, again),
             Err(error) if self.options.code && error.is_instance_of::<PyException>(self.py) => {
                 discard(self.py, error);
-                self.write_opaque(value);
-                Ok(())
+                let kind = failure::kind(value);
+                self.opaque.push(format!("{} ({kind})", self.path()));
+                let parts = self.opaque("parts")?.call1((value,)).map_err(Stop::from)?;
+                self.push(handled(&parts)?, again)
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What was taken apart to `parts` of a certain name; where code counts, what a function of `retain._opaque` makes of
+    /// them.
+    fn in_code(
+        &self,
+        value: &Bound<'py, PyAny>,
+        function: &str,
+        parts: &Bound<'py, PyAny>,
+        name: &str,
+    ) -> PyResult<Taken<'py>> {
+        if self.options.code
+            && let Ok(tuple) = parts.cast_exact::<PyTuple>()
+            && let Ok((found, first, second)) =
+                tuple.extract::<(Bound<'_, PyString>, Bound<'_, PyAny>, Bound<'_, PyAny>)>()
+            && found.to_string_lossy() == name
+        {
+            return handled(&self.opaque(function)?.call1((value, first, second))?);
+        }
+        handled(parts)
+    }
+
+    fn opaque(&self, function: &str) -> PyResult<Bound<'py, PyAny>> {
+        let helpers = self.py.import(intern!(self.py, "retain._opaque"))?;
+        helpers.getattr(function)
     }
 
     fn push(
@@ -305,23 +339,14 @@ impl<'py, E: Encoder> Walk<'py, E> {
         Ok(())
     }
 
-    /// Writes an object that has no identity, by its type.
-    fn write_opaque(&mut self, value: &Bound<'py, PyAny>) {
-        let kind = failure::kind(value);
-        self.opaque.push(format!("{} ({kind})", self.path()));
-        self.encoder.begin(Shape::Object);
-        self.encoder.str("opaque");
-        self.encoder.str(&kind);
-        self.encoder.end(false);
-    }
-
     fn route(&mut self, value: &Bound<'py, PyAny>) -> PyResult<Arc<Route>> {
-        let kind = type_of(value.as_ptr()).addr();
-        if let Some(route) = self.routes.get(&kind) {
+        let kind = value.get_type();
+        if let Some((_, route)) = self.routes.get(&kind.as_ptr().addr()) {
             return Ok(route.clone());
         }
         let route = route::of(value)?;
-        self.routes.insert(kind, route.clone());
+        self.routes
+            .insert(kind.as_ptr().addr(), (kind, route.clone()));
         Ok(route)
     }
 
@@ -347,11 +372,15 @@ impl<'py, E: Encoder> Walk<'py, E> {
         value: &Bound<'py, PyAny>,
         again: Option<Bound<'py, PyAny>>,
     ) -> Result<(), Stop> {
+        let dtype = array::dtype_of(value);
         let elements = array::elements(value, |dtype| code_of(dtype))?;
+        if array::dtype_of(value) != dtype {
+            return Err(changed("an array").into());
+        }
         match &*elements {
             Elements::Raw(elements) => {
                 let known = self.encoder.begin(Shape::Object);
-                array::raw(&mut self.encoder, &mut self.scratch, value, elements);
+                array::raw(&mut self.encoder, &mut self.scratch, value, elements)?;
                 let known = self.encoder.end(again.is_some()).or(known);
                 if let Some(object) = again {
                     self.met.insert(object, known);
@@ -359,10 +388,12 @@ impl<'py, E: Encoder> Walk<'py, E> {
                 Ok(())
             }
             Elements::Objects { dtype } => {
+                let pin = array::pin(value)?;
                 self.begin(Shape::Object, again, Parts::none)?;
                 let (flat, count) = array::objects(&mut self.encoder, value, dtype)?;
                 self.begin(Shape::List, None, || Parts::Objects {
                     flat,
+                    _pin: pin,
                     next: 0,
                     count,
                 })
@@ -375,9 +406,19 @@ impl<'py, E: Encoder> Walk<'py, E> {
         }
     }
 
-    /// The steps from the value to the part that the walk is at.
+    /// The steps from the value to the part that the walk is at; of very many, the first and the last.
     fn path(&self) -> String {
-        self.frames.iter().map(|frame| frame.parts.step()).collect()
+        const SHOWN: usize = 20;
+        let steps = |frames: &[Frame<'_>]| -> String {
+            frames.iter().map(|frame| frame.parts.step()).collect()
+        };
+        let count = self.frames.len();
+        if count <= 2 * SHOWN {
+            return steps(&self.frames);
+        }
+        let (first, last) = (&self.frames[..SHOWN], &self.frames[count - SHOWN..]);
+        let left_out = count - 2 * SHOWN;
+        format!("{} -> ({left_out} more){}", steps(first), steps(last))
     }
 }
 
