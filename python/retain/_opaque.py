@@ -1,4 +1,4 @@
-"""What counts of values, among what a function reads, that have no identity, or one that tells nothing of their code."""
+"""What counts, among what a function reads, of values without an identity, or with one that tells nothing of code."""
 
 from __future__ import annotations
 
