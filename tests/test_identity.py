@@ -481,7 +481,7 @@ def test_imports_in_the_body_are_followed(body, project):
 
 @pytest.mark.parametrize(
     "statement",
-    ["calls.append(x)", "counts[x] = 1", "counts[x] += 1", "total += x", "seen.add(x)", "del counts[x]"],
+    ["calls.append(x)", "counts[x] = 1", "counts[x] += 1", "total += x", "seen.add(x)"],
 )
 @pytest.mark.parametrize("has_source", [True, False])
 def test_what_is_only_written_to_does_not_count(statement, has_source, project):
@@ -536,7 +536,8 @@ def test_what_is_read_too_counts(statement, has_source, project):
 
 
 @needs_numpy
-def test_an_array_that_is_only_written_to_does_not_count():
+def test_an_array_that_is_only_written_to_counts():
+    # Whether it has the item shows.
     array = numpy.zeros(2)
 
     def function(x):
@@ -545,7 +546,7 @@ def test_an_array_that_is_only_written_to_does_not_count():
 
     before = identity(function)
     function(1)
-    assert identity(function) is before
+    assert identity(function) != before
 
 
 def test_a_cell_that_is_only_written_to_does_not_count():

@@ -10,7 +10,9 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import NamedTuple
 
 from retain._libraries import OWN, Origin, module_of, namespace_of, origin, origin_unimported, stable_name
+from retain._reads import BOUND, IN_PLACE, ITEM, ITEM_IN_PLACE, stored_cells
 from retain._source import recipe
+from retain._wrappers import wrapped_by
 
 TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
@@ -31,13 +33,13 @@ class Entry(NamedTuple):
     status: str
     """
     ``"value"``; or, without a value that counts, ``"absent"``, ``"empty"`` (a cell), ``"library"`` (name and version
-    are the value) or ``"output"`` (what is only written to).
+    are the value) or ``"output"`` (what is only written to: its type counts).
     """
     value: Any = None
 
     def tagged(self) -> tuple[object, ...]:
         """Return what stands for this in the identity."""
-        return (self.status, self.value) if self.status in {"value", "library"} else (self.status,)
+        return (self.status, self.value) if self.status in {"value", "library", "output"} else (self.status,)
 
 
 class Check(NamedTuple):
@@ -47,7 +49,10 @@ class Check(NamedTuple):
     place: int
     key: Any
     status: str
-    """``"value"``, ``"same"``, ``"absent"``, ``"type"``."""
+    """
+    ``"value"``, ``"same"``, ``"absent"``, ``"type"``; ``"contents"`` of a module or function; ``"self"`` of a method
+    in C; ``"attribute"``, as functions have them without a ``__dict__``.
+    """
     value: Any = None
 
 
@@ -75,6 +80,7 @@ class Anatomy(NamedTuple):
 MISSING: Any = object()
 _CODE_FIELDS = ((CODE, "__code__"), (DEFAULTS, "__defaults__"), (KEYWORDS, "__kwdefaults__"))
 _FUNCTIONS = (FunctionType, BuiltinFunctionType)
+_NAMING = {"__doc__", "__module__", "__name__", "__qualname__"}
 _CONSTRUCTS = {
     id(construct): (construct, name)
     for construct, name in (
@@ -123,9 +129,7 @@ def function_anatomy(function: FunctionType) -> Anatomy:
     known = recipe(function)
     reader = _Reader(function, known, checks)
     entries = [*_defaults(function), *reader.read()]
-    wrapped = reader.attribute(function, "__wrapped__")
-    if wrapped is not MISSING:
-        entries.append(Entry("attribute", "__wrapped__", "value", wrapped))
+    entries += reader.attributes()
     head = module, name, known.form, known.digest
     return Anatomy("function", shown, head, known.form, known.digest, entries, reader.checks, reader.unresolved, whose)
 
@@ -155,10 +159,13 @@ def _library_function(
         whose.version,
     )
     entries: list[Entry] = []
+    stored = stored_cells(function.__code__)
+    dispatches = whose.kind == "standard" and function.__code__.co_qualname.startswith("singledispatch.")
     for number, cell in enumerate(function.__closure__ or ()):
         held = cell_value(cell)
-        if held is not MISSING and _is_plain(held):
-            entries.append(Entry("cell", function.__code__.co_freevars[number], "value", held))
+        of = function.__code__.co_freevars[number]
+        if held is not MISSING and of not in stored and (_is_given(held) or (dispatches and of == "registry")):
+            entries.append(Entry("cell", of, "value", held))
             checks.append(Check(function, CELL, number, "value", held))
     wrapped = function.__dict__.get("__wrapped__", MISSING)
     if wrapped is not MISSING:
@@ -167,13 +174,14 @@ def _library_function(
     return Anatomy("function", shown, head, whose.kind, b"", entries, checks, [], whose)
 
 
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset, *_FUNCTIONS)
+_ATOMS = (type(None), bool, int, float, complex, str, bytes)
+_GIVEN = (*_ATOMS, tuple, frozenset, *_FUNCTIONS)
 
 
-def _is_plain(value: object) -> bool:
-    # In a library's own cells: what the user gave, and not what the library keeps for itself.
+def _is_given(value: object) -> bool:
+    # In a library's own cells: what the user gave, and not what the library keeps for itself, such as a cache.
     kind = type(value)
-    return kind in _PLAIN or issubclass(kind, type) or (callable(value) and origin(module_of(kind)).kind != "library")
+    return kind in _GIVEN or issubclass(kind, type) or (callable(value) and origin(module_of(kind)).kind != "library")
 
 
 def cell_value(cell: CellType) -> Any:
@@ -184,17 +192,39 @@ def cell_value(cell: CellType) -> Any:
         return MISSING
 
 
-# What a function changes in place without reading it, where the type is known to return nothing else.
-_CONTAINERS = (bytearray, dict, list, set, Counter, OrderedDict, defaultdict, deque)
-_NUMBERS = (bool, bytes, complex, float, int, str, tuple)
+# How a function may change a value without reading it, where nothing comes of it but the change: it raises for what
+# the value holds neither now nor ever.
+_ON_DICTS = {BOUND, ITEM, "clear", "setdefault", "update"}
+_ON_LISTS = {BOUND, "append", "clear", "extend", "insert"}
+_ON_NUMBERS = {BOUND, IN_PLACE}
+_SILENT: dict[type, set[str]] = {
+    bytearray: _ON_LISTS,
+    list: _ON_LISTS,
+    deque: {BOUND, "append", "appendleft", "clear", "extend", "extendleft"},
+    set: {BOUND, "add", "clear", "discard", "update"},
+    dict: _ON_DICTS,
+    OrderedDict: _ON_DICTS,
+    Counter: _ON_DICTS | {ITEM_IN_PLACE},
+    defaultdict: _ON_DICTS | {ITEM_IN_PLACE},
+    bool: _ON_NUMBERS,
+    complex: _ON_NUMBERS,
+    float: _ON_NUMBERS,
+    int: _ON_NUMBERS,
+}
 
 
-def _can_be_output(value: object) -> bool:
+def _as_output(value: object, ways: frozenset[str]) -> str:
+    """Return what counts of a value that is only written to in some ways; nothing if all of it does."""
     kind = type(value)
-    if kind in _CONTAINERS or kind in _NUMBERS:
-        return True
-    numpy = sys.modules.get("numpy")
-    return numpy is not None and kind is contents(numpy).get("ndarray")
+    if not ways <= _SILENT.get(kind, set()):
+        return ""
+    if IN_PLACE in _SILENT[kind]:
+        return "number"  # one comes to be of another type as it is added to
+    if kind is defaultdict and ITEM_IN_PLACE in ways:
+        factory: object = value.default_factory  # type: ignore[attr-defined]
+        if not any(factory is kind for kind in (int, float, complex, list)):
+            return ""  # it may raise for what is not there
+    return kind.__name__
 
 
 class _Reader:
@@ -222,9 +252,25 @@ class _Reader:
 
     def add(self, role: str, name: str, status: str, value: Any = None) -> None:
         self.entries[role, name] = Entry(role, name, status, value)
+        kind = type(value)
+        if status == "value" and wrapped_by(kind) is None:
+            whose = origin(module_of(kind))
+            if whose.kind == "library":  # what the value does is told by the version
+                told = whose.library, whose.library, whose.version
+                self.entries["library", whose.library] = Entry("library", whose.library, "library", told)
 
     def check(self, owner: object, place: int, key: Any, status: str, value: Any = None) -> None:
         self.checks.append(Check(owner, place, key, status, value))
+
+    def attributes(self) -> Iterable[Entry]:
+        """Enter what was set on the function, unless by its own code, which does not read it."""
+        function, held = self.function, dict(self.function.__dict__)
+        found = {chain.attributes[0] for chain in self.recipe.reads.chains if chain.attributes}
+        written = {name[1:] for name in found if name.startswith("=")} - found
+        counted = {name for name in held if type(name) is str and name not in written}
+        told = {name: (name in counted, value) for name, value in held.items()}
+        self.check(function, ITSELF, None, "contents", told)
+        return [Entry("attribute", name, "value", held[name]) for name in sorted(counted)]
 
     def root(self, chain: Chain) -> Any:
         """Look up the value that a chain begins with."""
@@ -248,6 +294,9 @@ class _Reader:
         role = {"cell": "cell", "import": "import"}.get(chain.root, "global")
         if chain.root == "import":
             if value is MISSING:
+                module = sys.modules.get(chain.name)
+                if chain.attributes and is_module(module) and _whose(module).kind != "own":
+                    self.patched(role, chain.name, module, list(chain.attributes))
                 return
             if is_module(value):
                 self.check(None, MODULES, name_of_module(value), "same", value)
@@ -276,10 +325,12 @@ class _Reader:
             self.add(role, chain.name, "empty" if role == "cell" else "absent")
             self.check(*place, "absent")
             return False
-        if chain.name in self.recipe.outputs and _can_be_output(value):
-            self.add(role, chain.name, "output")
-            self.check(*place, "type", type(value))
-            return False
+        if chain.name in self.recipe.outputs:
+            counts = _as_output(value, self.recipe.outputs[chain.name])
+            if counts:
+                self.add(role, chain.name, "output", counts)
+                self.check(*place, "type", type(value))
+                return False
         self.check(*place, "same" if is_module(value) else "value", value)
         return True
 
@@ -297,8 +348,10 @@ class _Reader:
             if found is MISSING and role == "import":
                 found = _submodule(value, attribute)
             if found is MISSING:
-                self.absent(role, name, attribute, value)
-                return
+                if attribute != "__dict__":
+                    self.absent(role, name, attribute, value)
+                    return
+                break  # anything may be read from it
             name = f"{name}.{attribute}"
             self.check(value, MODULE, attribute, "same" if is_module(found) else "value", found)
             value = found
@@ -309,22 +362,26 @@ class _Reader:
                 self.add(role, name, "value", value)
             return
         self.add(role, name, "value", value)
-        if left and type(value) is FunctionType and not left[0].startswith("=") and not hasattr(FunctionType, left[0]):
-            found = self.attribute(value, left[0])
-            if found is MISSING:
-                self.add(role, f"{name}.{left[0]}", "absent")
-            else:
-                self.add(role, f"{name}.{left[0]}", "value", found)
+        if left and type(value) is FunctionType and not left[0].startswith("="):
+            self.attribute(role, name, value, left[0])
 
-    def attribute(self, function: FunctionType, name: str) -> Any:
-        """Look up an attribute that was set on a function."""
-        found = function.__dict__.get(name, MISSING)
-        self.check(function, ATTRIBUTES, name, "absent" if found is MISSING else "value", found)
-        return found
+    def attribute(self, role: str, of: str, function: FunctionType, name: str) -> None:
+        """Enter an attribute of a function."""
+        if name in _NAMING:
+            found = getattr(function, name)
+            self.add(role, f"{of}.{name}", "value", found)
+            self.check(function, ITSELF, name, "attribute", found)
+        elif not hasattr(FunctionType, name):
+            found = function.__dict__.get(name, MISSING)
+            self.add(role, f"{of}.{name}", *(("absent",) if found is MISSING else ("value", found)))
+            self.check(function, ATTRIBUTES, name, "absent" if found is MISSING else "value", found)
 
     def absent(self, role: str, name: str, attribute: str, module: object) -> None:
         """Enter an attribute that a module does not have, or has by its ``__getattr__``."""
         self.check(module, MODULE, attribute, "absent")
+        if origin(module_of(type(module))) == OWN:
+            self.add(role, f"{name}.__class__", "value", type(module))
+            self.check(module, ITSELF, None, "type", type(module))
         maker = contents(module).get("__getattr__", MISSING)
         if maker is MISSING:
             self.add(role, f"{name}.{attribute}", "absent")
@@ -337,6 +394,10 @@ class _Reader:
         whose = _whose(module)
         shown = stable_name(name_of_module(module), whose)
         self.add(role, name, "library", (shown, whose.library, whose.version))
+        self.patched(role, name, module, attributes, values=whose.kind == "library")
+
+    def patched(self, role: str, name: str, module: object, attributes: list[str], *, values: bool = False) -> None:
+        """Enter what somebody put into a library's module: code of his; and values, where there is a version."""
         value = module
         for number, attribute in enumerate(attributes):
             found = contents(value).get(attribute, MISSING)
@@ -344,11 +405,23 @@ class _Reader:
                 self.check(value, MODULE, attribute, "same", found)
                 value = found
                 continue
-            if issubclass(type(found), (*_FUNCTIONS, type)):
-                self.check(value, MODULE, attribute, "same", found)
-            if type(found) is FunctionType and origin(found.__globals__.get("__name__"), found.__globals__) == OWN:
+            if value is sys and attribute == "modules":
+                self.unresolved.append(("sys.modules", self.recipe.reads.lines.get(name, 0)))
+            if _is_own(found) or (values and _is_simple(found)):
+                self.check(value, MODULE, attribute, "value", found)
                 self.add(role, ".".join((name, *attributes[: number + 1])), "value", found)
-            elif id(found) in _CONSTRUCTS:
+            elif found is MISSING:
+                if not attribute.startswith("="):
+                    self.check(value, MODULE, attribute, "absent")
+            else:
+                self.check(
+                    value,
+                    MODULE,
+                    attribute,
+                    "same" if callable(found) else "type",
+                    found if callable(found) else type(found),
+                )
+            if id(found) in _CONSTRUCTS:
                 self.unresolved.append((_CONSTRUCTS[id(found)][1], self.recipe.reads.lines.get(name, 0)))
             return
 
@@ -374,7 +447,7 @@ class _Reader:
             return sys.modules[name] if namespace_of(name) is not None else MISSING
         try:
             importlib.import_module(name)
-        except Exception:  # noqa: BLE001  # whatever the module raises, the function would get it
+        except (Exception, SystemExit):  # noqa: BLE001  # whatever the module raises, the function would get it
             self.unresolved.append((f"import {chain.name}", 0))
             self.add("import", chain.name, "absent")
             self.check(None, MODULES, name, "absent")
@@ -386,6 +459,37 @@ def _builtins(function: FunctionType) -> dict[str, Any]:
     return found
 
 
+def _is_own(value: object) -> bool:
+    # Whether the code of what lies in a library's module is the user's.
+    for _ in range(100):
+        kind = type(value)
+        attributes = wrapped_by(kind)
+        if attributes is not None:
+            value = getattr(value, attributes[0])
+        elif kind is FunctionType:
+            namespace: dict[str, object] = value.__globals__  # type: ignore[attr-defined]
+            if origin(namespace.get("__name__"), namespace) == OWN:
+                return True
+            value = value.__dict__.get("__wrapped__", MISSING)
+        elif issubclass(kind, type):
+            return origin(module_of(value)) == OWN  # type: ignore[arg-type]
+        else:
+            return value is not MISSING and not issubclass(kind, ModuleType) and origin(module_of(kind)) == OWN
+    return False
+
+
+def _is_simple(value: object, depth: int = 0) -> bool:
+    # Whether a value is a setting rather than what a library works with.
+    kind = type(value)
+    if kind in _ATOMS:
+        return True
+    if kind not in (dict, frozenset, list, set, tuple) or depth > 5 or len(value) > 100:  # type: ignore[arg-type]
+        return False
+    held: Any = value
+    items = [*held, *held.values()] if kind is dict else list(held)
+    return all(_is_simple(item, depth + 1) for item in items)
+
+
 def _submodule(package: object, name: str) -> Any:
     # What `from package import name` imports where the package has no such attribute.
     if "__path__" not in contents(package):
@@ -393,7 +497,7 @@ def _submodule(package: object, name: str) -> Any:
     full = f"{name_of_module(package)}.{name}"
     try:
         importlib.import_module(full)
-    except Exception:  # noqa: BLE001  # whatever the module raises, the function would get it
+    except (Exception, SystemExit):  # noqa: BLE001  # whatever the module raises, the function would get it
         return MISSING
     return contents(package).get(name, MISSING)
 

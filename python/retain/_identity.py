@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from types import FunctionType
 from typing import NamedTuple
 
 from retain import _retain
-from retain._anatomy import CODE, main_name
-from retain._survey import SAME, Record, Survey, anatomy, is_code
-from retain._wrappers import wrapped_by
+from retain._anatomy import CODE, ITSELF, MEMBERS, main_name
+from retain._libraries import module_of, origin
+from retain._survey import ATTRIBUTES_OF, DICT, SAME, TYPE, Record, Survey, anatomy, is_code, wrapping
 
 TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def parts(value: object) -> tuple[object, ...]:
     They are told by `retain._anatomy`: the kind, what is known by itself, and what was found by role and name.
     """
     found = anatomy(value)
-    counted = {f"{entry.role} {entry.name}": entry.tagged() for entry in found.entries if entry.status != "output"}
+    counted = {f"{entry.role} {entry.name}": entry.tagged() for entry in found.entries}
     return found.kind, found.head, counted
 
 
@@ -203,17 +204,19 @@ def _compute(
     inner = _unwrapped(function)
     if track == "deep":
         survey.root(function)
-    elif type(inner) is FunctionType:
-        survey.watch(inner, CODE, None, (SAME, inner.__code__))
+    else:
         # Another function may come to be wrapped.
         survey.watch_wrappers(function)
     for root in depends:
         survey.root(root)
+    own = _own(survey, function, inner) if track == "own" else ()
     survey.run()
     groups = survey.groups()
     code = _code(inner)
+    if own and (code.form == "own" or not is_code(inner)):
+        code = Code("own", _retain.digest(own, True).hex())
     if track != "deep":
-        told: object = ("tracked", track, _name(inner), version, tuple(code) if track == "own" else (), depends)
+        told: object = ("tracked", track, _name(inner), version, (*code, *own) if track == "own" else (), depends)
     elif depends or version is not None:
         told = ("tracked", track, function, version, depends)
     else:
@@ -236,16 +239,55 @@ def _where(found: re.Match[str]) -> str:
 
 def _unwrapped(value: Any) -> Any:
     """Return the function at the bottom of methods, partials, caches and decorators."""
-    for _ in range(1000):
-        kind = type(value)
-        attributes = wrapped_by(kind)
-        if attributes is not None:
-            value = getattr(value, attributes[0])
-        elif kind is FunctionType and "__wrapped__" in value.__dict__:
-            value = value.__dict__["__wrapped__"]
-        else:
-            break
+    for _, _, inner in wrapping(value):
+        value = inner
     return value
+
+
+def _own(survey: Survey, function: Any, inner: Any) -> tuple[object, ...]:
+    """Return what counts of a callable's own besides the code of a function, and have it watched."""
+    told: list[object] = []
+    for outer in (function, *(held for _, _, held in wrapping(function))):
+        if type(outer) is partial:
+            for name in ("args", "keywords"):
+                held = getattr(outer, name)
+                survey.watch(outer, ITSELF, None, (ATTRIBUTES_OF, partial, ((name, survey.expectation(held)),)))
+                told.append(held)
+    if type(inner) is FunctionType:
+        survey.watch(inner, CODE, None, (SAME, inner.__code__))
+    elif issubclass(type(inner), type):
+        if origin(module_of(inner)).kind == "own":
+            told.append(_own_methods(survey, inner))
+    elif not is_code(inner):
+        survey.watch(inner, ITSELF, None, (TYPE, type(inner)))
+        told += ["instance", _own_methods(survey, type(inner))]
+    return tuple(told)
+
+
+def _own_methods(survey: Survey, kind: type) -> list[tuple[str, str, str]]:
+    # The code of what a class, or a base of it, defines.
+    found: list[tuple[str, str, str]] = []
+    for number, base in enumerate(type.__dict__["__mro__"].__get__(kind)):
+        if origin(module_of(base)).kind != "own":
+            continue
+        members = dict(type.__dict__["__dict__"].__get__(base))
+        pairs = tuple((name, (SAME if _functions(held) else TYPE, held)) for name, held in members.items())
+        pairs = tuple((name, (how, held if how == SAME else type(held))) for name, (how, held) in pairs)
+        survey.watch(base, MEMBERS, None, (DICT, pairs))
+        # Without what the standard library writes, as it does differently from version to version.
+        told = {entry.name: entry.value for entry in anatomy(base).entries if entry.role == "member"}
+        for name, member in sorted(told.items()):
+            for function in _functions(member):
+                survey.watch(function, CODE, None, (SAME, function.__code__))
+                code = _code(function)
+                found.append((f"{number} {name}", code.form, code.digest))
+    return found
+
+
+def _functions(member: Any) -> list[FunctionType]:
+    # The functions behind a member of a class.
+    held = [member.fget, member.fset, member.fdel] if type(member) is property else [member]
+    return [inner for inner in map(_unwrapped, held) if type(inner) is FunctionType]
 
 
 def _code(value: Any) -> Code:

@@ -50,6 +50,12 @@ def origin(name: object, namespace: Mapping[str, object] | None = None) -> Origi
     file = namespace.get("__file__") if namespace is not None else None
     if type(file) is not str:
         file = None
+        if (
+            namespace is not None
+            and name.partition(".")[0] in sys.stdlib_module_names
+            and namespace is not namespace_of(name)
+        ):
+            return OWN  # it was executed under the name of a module
     key = name, file
     found = _known.get(key)
     if found is None:

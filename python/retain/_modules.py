@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from types import FunctionType, ModuleType
 
-from retain._anatomy import CODE, MODULE, Anatomy, Check, Entry, contents, main_name, name_of_module
+from retain._anatomy import ITSELF, Anatomy, Check, Entry, contents, main_name, name_of_module
 from retain._libraries import Origin, module_of, namespace_of, origin, stable_name
 from retain._retain import digest
 from retain._source import module_source, recipe
@@ -14,12 +14,11 @@ TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
     from typing import Any
 
-_ATOMS = (type(None), bool, bytes, complex, float, int, str)
 _files: dict[tuple[str, int, int], bytes] = {}
 
 
 def module_anatomy(module: ModuleType) -> Anatomy:
-    """Take a module apart: the user's own by its source, the plain values in it and the functions that it defines."""
+    """Take a module apart: the user's own by its source and by all that it holds."""
     namespace = contents(module)
     name = name_of_module(module)
     whose = origin(name, namespace)
@@ -27,22 +26,17 @@ def module_anatomy(module: ModuleType) -> Anatomy:
         head: tuple[object, ...] = stable_name(name, whose), whose.library, whose.version
         return Anatomy("module", name, head, whose.kind, b"", [], [], [], whose)
     entries: list[Entry] = []
-    checks: list[Check] = []
+    if origin(module_of(type(module))).kind == "own":
+        entries.append(Entry("class", "", "value", type(module)))
+    now = namespace.copy()
+    counted = {key for key, value in now.items() if type(key) is str and _counts(key, value)}
     replaced = False
-    for key, value in sorted((item for item in namespace.items() if type(item[0]) is str), key=lambda item: item[0]):
-        if key.startswith("__") and key.endswith("__"):
-            continue
-        if type(value) in _ATOMS:
-            entries.append(Entry("value", key, "value", value))
-        elif type(value) is FunctionType and value.__module__ == name:
-            known = recipe(value)
-            replaced = replaced or known.form != "source"
-            entries.append(Entry("function", key, "value", (known.form, known.digest)))
-        else:
-            continue
-        checks.append(Check(module, MODULE, key, "same", value))
-        if type(value) is FunctionType:
-            checks.append(Check(value, CODE, None, "same", value.__code__))
+    for key in sorted(counted):
+        value = now[key]
+        entries.append(Entry("value", key, "value", value))
+        if type(value) is FunctionType and value.__module__ == name:
+            replaced = replaced or recipe(value).form != "source"
+    checks = [Check(module, ITSELF, None, "contents", {key: (key in counted, value) for key, value in now.items()})]
     # A function whose source is not what runs: the file has been edited since, and tells nothing of the module.
     source = None if replaced else module_source(name, namespace)
     file = None if source is not None else _content(namespace.get("__file__"))
@@ -50,6 +44,13 @@ def module_anatomy(module: ModuleType) -> Anatomy:
     return Anatomy(
         "module", name, (main_name(name), form, source or file), form, source or file or b"", entries, checks, [], whose
     )
+
+
+def _counts(name: str, value: object) -> bool:
+    # Not what the interpreter puts into each module, nor what `from __future__ import ...` leaves there.
+    if name.startswith("__") and name.endswith("__"):
+        return type(value) is FunctionType
+    return module_of(type(value)) != "__future__"
 
 
 def compiled_anatomy(function: Any) -> Anatomy:
@@ -67,9 +68,13 @@ def compiled_anatomy(function: Any) -> Anatomy:
     if exported is not None:
         whose = exported
         head = "exported", stable_name(module_of(type(owner)), whose), str(name), whose.library, whose.version, None
-    entries = [] if is_free or exported is not None else [Entry("self", "", "value", owner)]
+    entries: list[Entry] = []
+    checks: list[Check] = []
+    if not is_free and exported is None:
+        entries.append(Entry("self", "", "value", owner))
+        checks.append(Check(function, ITSELF, None, "self", owner))
     shown = f"{module}.{name}" if module else str(name)
-    return Anatomy("compiled", shown, head, whose.kind, b"", entries, [], [], whose)
+    return Anatomy("compiled", shown, head, whose.kind, b"", entries, checks, [], whose)
 
 
 def exported_by(method: Any, owner: object) -> Origin | None:

@@ -36,30 +36,11 @@ class Reads(NamedTuple):
     """The line where a global is read first."""
 
 
-# Methods that change a container. As a statement, nothing else can come of them.
-CHANGING = {
-    "add",
-    "append",
-    "appendleft",
-    "clear",
-    "difference_update",
-    "discard",
-    "extend",
-    "extendleft",
-    "insert",
-    "intersection_update",
-    "pop",
-    "popitem",
-    "popleft",
-    "remove",
-    "reverse",
-    "rotate",
-    "setdefault",
-    "sort",
-    "subtract",
-    "symmetric_difference_update",
-    "update",
-}
+# Methods that change a container. As a statement, nothing else can come of them: whether they raise is not for the
+# container to say.
+CHANGING = {"add", "append", "appendleft", "clear", "discard", "extend", "extendleft", "insert", "setdefault", "update"}
+# What else changes a value in place: `counts[x] = y`, `counts[x] += y`, `count += y`; and `count = y`.
+ITEM, ITEM_IN_PLACE, IN_PLACE, BOUND = "[]=", "[]+=", "+=", "="
 
 
 class _Step(NamedTuple):
@@ -182,14 +163,14 @@ class _Scan:
         return bound
 
 
-def outputs(code: CodeType) -> frozenset[str]:
+def outputs(code: CodeType) -> dict[str, frozenset[str]]:
     """
-    Return the names that a function without source only writes to; see `retain._tree.outputs`.
+    Return the names that a function without source only writes to, and how; see `retain._tree.outputs`.
 
     Which instructions belong to one expression is told by where it begins in the lost source.
     """
     read: set[str] = set()
-    written: set[str] = set()
+    written: dict[str, set[str]] = {}
     left = [code]
     while left:
         inner = left.pop()
@@ -197,30 +178,50 @@ def outputs(code: CodeType) -> frozenset[str]:
         steps = list(_steps(inner))
         for number, step in enumerate(steps):
             if step.operation in _GLOBAL or step.operation in _CELL:
-                (written if _is_written(steps, number) else read).add(str(step.value))
-    return frozenset(written - read)
+                how = _written(steps, number)
+                if how:
+                    written.setdefault(str(step.value), set()).add(how)
+                else:
+                    read.add(str(step.value))
+    return {name: frozenset(ways) for name, ways in written.items() if name not in read}
 
 
-def _is_written(steps: list[_Step], number: int) -> bool:
+def _written(steps: list[_Step], number: int) -> str:
     name, start = steps[number].value, steps[number].start
     if start is None or number + 1 >= len(steps):
-        return False
+        return ""
     rest = [step for step in enumerate(steps[number + 1 :], number + 1) if step[1].start == start]
     following = steps[number + 1]
     if following.operation in _ATTRIBUTE:
         call = next((at for at, step in rest if step.operation.startswith("CALL")), len(steps))
         thrown_away = call + 1 < len(steps) and steps[call + 1].operation == "POP_TOP"
-        return thrown_away and following.value in CHANGING
+        return str(following.value) if thrown_away and following.value in CHANGING else ""
     operations = [step.operation for _, step in rest if step.operation not in {"COPY", "SWAP"}]
-    if operations[:1] in (["DELETE_SUBSCR"], ["STORE_SUBSCR"]):
-        return True
-    change = next((at for at, step in rest if step.operation == "BINARY_OP" and step.value >= _IN_PLACE), len(steps))
+    if operations[:1] == ["STORE_SUBSCR"]:
+        return ITEM
+    change = next((at for at, step in rest if step.operation == "BINARY_OP" and step.value in _IN_PLACE), len(steps))
     if operations[:1] == ["BINARY_OP"] and change + 1 < len(steps):
-        return steps[change + 1].operation in _STORES and steps[change + 1].value == name
-    return operations[:3] == ["BINARY_SUBSCR", "BINARY_OP", "STORE_SUBSCR"] and change < len(steps)
+        return IN_PLACE if steps[change + 1].operation in _STORES and steps[change + 1].value == name else ""
+    in_place = operations[:3] == ["BINARY_SUBSCR", "BINARY_OP", "STORE_SUBSCR"] and change < len(steps)
+    return ITEM_IN_PLACE if in_place else ""
 
 
-_IN_PLACE = 13  # the first of BINARY_OP's operators that is one like +=
+_IN_PLACE = 13, 23  # BINARY_OP's += and -=; the others may raise for the value that is changed
+
+
+def stored_cells(code: CodeType) -> set[str]:
+    """Return the closure cells that a function's code, or that inside it, stores to."""
+    found: set[str] = set()
+    left = [(code, set(code.co_freevars))]
+    while left:
+        inner, free = left.pop()
+        for instruction in dis.get_instructions(inner) if free else ():
+            if instruction.opname in {"STORE_DEREF", "DELETE_DEREF"} and instruction.argval in free:
+                found.add(str(instruction.argval))
+        free -= set(inner.co_cellvars)
+        nested = (constant for constant in inner.co_consts if isinstance(constant, type(code)))
+        left.extend((constant, free & set(constant.co_freevars)) for constant in nested)
+    return found
 
 
 def _attributes(steps: list[_Step], number: int) -> tuple[tuple[str, ...], int]:

@@ -33,8 +33,8 @@ class Recipe(NamedTuple):
     """``"source"`` or ``"bytecode"``."""
     digest: bytes
     reads: Reads
-    outputs: frozenset[str]
-    """Names that are only written to."""
+    outputs: dict[str, frozenset[str]]
+    """Names that are only written to, and how."""
 
 
 _recipes: dict[int, tuple[ref[CodeType], Recipe]] = {}
@@ -84,7 +84,10 @@ def module_source(name: str, namespace: dict[str, Any]) -> bytes | None:
 
 def _node(code: CodeType, namespace: dict[str, Any]) -> Function | None:
     # The part of a source that this very code was compiled from.
-    file = _file(code.co_filename, code.co_flags & _FUTURE, namespace)
+    filename, known = code.co_filename, namespace.get("__file__")
+    if type(known) is str and not os.path.isabs(filename) and known.endswith(os.sep + filename):  # noqa: PTH117
+        filename = known  # it was relative to a folder that may not be the current one any more
+    file = _file(filename, code.co_flags & _FUTURE, namespace)
     if file is None:
         return None
     place = code.co_firstlineno, code.co_name
@@ -115,7 +118,7 @@ def _file(filename: str, flags: int, namespace: dict[str, Any]) -> _File | None:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            code = compile(tree, filename, "exec", flags=flags, dont_inherit=True, optimize=0)
+            code = compile(tree, filename, "exec", flags=flags, dont_inherit=True)  # as the interpreter optimizes
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     file = _File(key, {}, {}, tree)

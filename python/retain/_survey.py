@@ -41,6 +41,7 @@ from retain._wrappers import wrapped_by
 
 TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 # Expectations, as the guards know them.
@@ -73,13 +74,15 @@ _STEADY = {
     ("pathlib", "PosixPath"),
     ("pathlib", "PurePosixPath"),
     ("re", "Pattern"),
-    ("types", "GenericAlias"),
-    ("types", "UnionType"),
-    ("typing", "NewType"),
-    ("typing", "TypeVar"),
     ("uuid", "UUID"),
 }
-# What wraps functions: looked at through these attributes.
+# Values of these types are looked at through these attributes.
+_LOOKED_THROUGH = {
+    ("types", "GenericAlias"): ("__origin__", "__args__"),
+    ("types", "UnionType"): ("__args__",),
+    ("typing", "NewType"): ("__name__", "__supertype__"),
+    ("typing", "TypeVar"): ("__name__", "__bound__", "__constraints__"),
+}
 _LARGEST = 1000
 """Containers of more values are compared by their digest."""
 _DEEPEST = 20
@@ -103,6 +106,22 @@ def is_code(value: object) -> bool:
     """Tell whether a value is a function, class or module, which `anatomy` takes apart."""
     kind = type(value)
     return kind is FunctionType or issubclass(kind, (type, ModuleType)) or kind in COMPILED
+
+
+def wrapping(value: Any) -> Iterator[tuple[Any, str, Any]]:
+    """Go from wrapper to wrapper down to a function; give each, the attribute that leads on, and where it leads."""
+    seen: dict[int, object] = {}
+    while id(value) not in seen:
+        seen[id(value)] = value
+        attributes = wrapped_by(type(value))
+        if attributes is not None:
+            name, inner = attributes[0], getattr(value, attributes[0])
+        elif type(value) is FunctionType and "__wrapped__" in value.__dict__:
+            name, inner = "__wrapped__", value.__dict__["__wrapped__"]
+        else:
+            return
+        yield value, name, inner
+        value = inner
 
 
 class Record(NamedTuple):
@@ -166,16 +185,11 @@ class Survey:
 
     def watch_wrappers(self, value: Any) -> None:
         """Watch which function lies at the bottom of some wrappers, but not what it reads."""
-        attributes = wrapped_by(type(value))
-        while attributes is not None:
-            inner = getattr(value, attributes[0])
-            self.watch(value, ITSELF, None, (ATTRIBUTES_OF, type(value), ((attributes[0], (SAME, inner)),)))
-            value = inner
-            attributes = wrapped_by(type(value))
-        if type(value) is FunctionType and "__wrapped__" in value.__dict__:
-            inner = value.__dict__["__wrapped__"]
-            self.watch(value, ATTRIBUTES, "__wrapped__", (SAME, inner))
-            self.watch_wrappers(inner)
+        for outer, name, inner in wrapping(value):
+            if type(outer) is FunctionType:
+                self.watch(outer, ATTRIBUTES, name, (SAME, inner))
+            else:
+                self.watch(outer, ITSELF, None, (ATTRIBUTES_OF, type(outer), ((name, (SAME, inner)),)))
 
     def run(self) -> None:
         """Take apart what is left, from one to the next."""
@@ -200,14 +214,16 @@ class Survey:
         if whose.kind == "library":
             self.libraries[whose.library] = whose.version
         for what, line in found.unresolved:
-            self.unresolved.append(f"{found.name}{f', line {line}' if line else ''}: {what}")
+            told_of = f"{found.name}{f', line {line}' if line else ''}: {what}"
+            self.unresolved += [] if told_of in self.unresolved else [told_of]
         told: dict[int, tuple[str, tuple[int, ...]]] = {}
         for check in found.checks:
             seen = self._watch(check)
-            if check.status == "value":
+            if check.status in {"value", "self"}:
                 told[id(check.value)] = seen
         if found.kind == "class" and found.form == "own":
             self.number(type(value))
+            self.watch(value, ITSELF, None, (TYPE, type(value)))
         entries = tuple(self._tell(entry, told) for entry in found.entries)
         library = f"{whose.library} {whose.version}" if whose.kind == "library" else whose.kind
         return Record(found.kind, found.name, found.form, found.digest.hex(), entries, library)
@@ -222,11 +238,20 @@ class Survey:
             expected = SAME, check.value
         elif check.status == "members":
             expected = self._members(check.value)
+        elif check.status == "contents":
+            expected = self._contents(check.owner, check.value)
         else:
             expected = self.expectation(check.value)
+        if check.status == "self":
+            expected = ATTRIBUTES_OF, type(check.owner), (("__self__", expected),)
+        elif check.status == "attribute":
+            # What is watched is the attribute of a function, under its name.
+            name = str(check.key)
+            self.watch(check.owner, ITSELF, None, (ATTRIBUTES_OF, type(check.owner), ((name, expected),)))
+            return "", ()
         self.watch(check.owner, check.place, check.key, expected)
         numbers = tuple(dict.fromkeys(self._met[before:]))
-        if check.place in (MEMBERS, BASES) or check.status in {"absent", "type"}:
+        if check.place in (MEMBERS, BASES) or check.status in {"absent", "type", "contents"}:
             return "", numbers
         return describe(check.value, expected, numbers), numbers
 
@@ -264,6 +289,14 @@ class Survey:
             else:
                 pairs.append((name, (TYPE, type(member))))
         return DICT, tuple(pairs)
+
+    def _contents(self, owner: object, values: dict[Any, tuple[bool, Any]]) -> tuple[object, ...]:
+        # All that lies in the `__dict__` of a module or function; what does not count may change but not go.
+        pairs = tuple(
+            (name, self.expectation(value) if counts else (TYPE, type(value)))
+            for name, (counts, value) in values.items()
+        )
+        return INSTANCE, type(owner), (DICT, pairs)
 
     def _enum_members(self, members: dict[str, Any]) -> tuple[object, ...]:
         return DICT, tuple(
@@ -308,20 +341,19 @@ class Survey:
 
     def _expect_object(self, value: Any, room: list[int], depth: int) -> tuple[object, ...]:
         kind = type(value)
-        attributes = wrapped_by(kind)
+        attributes = wrapped_by(kind) or _LOOKED_THROUGH.get((module_of(kind), kind.__qualname__))
         if attributes is not None:
             if kind is MethodType and exported_by(value, value.__self__) is not None:
                 return SAME, value
-            return (
-                ATTRIBUTES_OF,
-                kind,
-                tuple((name, self._expect(getattr(value, name), room, depth + 1)) for name in attributes),
-            )
-        if _is_steady(kind):
-            return SAME, value
-        enum = sys.modules.get("enum")
-        if enum is not None and type(kind) is enum.EnumType:
+            try:
+                held = [(name, getattr(value, name)) for name in attributes]
+            except Exception:  # noqa: BLE001  # a type variable's bound may be worked out only now, and raise anything
+                return self._by_digest(value)
+            return ATTRIBUTES_OF, kind, tuple((name, self._expect(item, room, depth + 1)) for name, item in held)
+        is_enum = _is_enum(kind)
+        if is_enum:
             self.number(kind)
+        if is_enum or _is_steady(kind):
             return SAME, value
         if _is_plain(kind):
             attributes = object.__getattribute__(value, "__dict__")
@@ -332,12 +364,11 @@ class Survey:
 
     def _expect_dict(self, value: dict[Any, Any], room: list[int], depth: int) -> tuple[object, ...]:
         pairs = tuple(value.items())
-        if all(type(key) in _ATOMS for key, _ in pairs):
-            return DICT, tuple((key, self._expect(item, room, depth + 1)) for key, item in pairs)
         for key, _ in pairs:
-            self._expect(key, room, depth + 1)
-        # Keys that are equal need not be alike.
-        raise _Overflow
+            expected = () if type(key) in _ATOMS else self._expect(key, room, depth + 1)
+            if expected and expected[0] != SAME:
+                raise _Overflow  # a key that is the same object may have changed
+        return DICT, tuple((key, self._expect(item, room, depth + 1)) for key, item in pairs)
 
     def _by_digest(self, value: Any) -> tuple[object, ...]:
         opaque: list[str] = []
@@ -370,6 +401,7 @@ class Survey:
         size = _bytes(value)
         how = f"{size:,} bytes" if size else f"{took * 1e3:.1f} ms"
         _warn(
+            "large",
             f"{function.__module__}.{function.__qualname__} reads a large {type(value).__name__} from outside ({how}), "
             "which is compared by its content at each call: pass it as an argument instead",
             function,
@@ -383,6 +415,7 @@ class Survey:
         if roots is None or not _first("unresolved", roots.__code__):
             return
         _warn(
+            "unresolved",
             f"what {roots.__module__}.{roots.__qualname__} depends on cannot be told for certain "
             f"({'; '.join(self.unresolved[:3])}{'; ...' if len(self.unresolved) > 3 else ''}): "
             "name the functions and values with depends=[...], or give a version= that you change by hand",
@@ -412,11 +445,17 @@ def _first(what: str, code: object) -> bool:
     return True
 
 
-def _warn(message: str, function: FunctionType) -> None:
+def _warn(what: str, message: str, function: FunctionType) -> None:
     from retain._identity import IdentityWarning
 
     code = function.__code__
-    warnings.warn_explicit(message, IdentityWarning, code.co_filename, code.co_firstlineno, module=function.__module__)
+    try:
+        warnings.warn_explicit(
+            message, IdentityWarning, code.co_filename, code.co_firstlineno, module=function.__module__
+        )
+    except BaseException:
+        _warned.pop((what, id(code)), None)  # where warnings are errors, it is one the next time too
+        raise
 
 
 def _function_of(value: Any) -> FunctionType | None:
@@ -428,6 +467,11 @@ def _function_of(value: Any) -> FunctionType | None:
             return None
         value = getattr(value, attributes[0], None)
     return None
+
+
+def _is_enum(kind: type) -> bool:
+    enum = sys.modules.get("enum")
+    return enum is not None and type(kind) is enum.EnumType
 
 
 def _is_steady(kind: type) -> bool:

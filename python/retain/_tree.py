@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from retain._reads import CHANGING
+from retain._reads import BOUND, CHANGING, IN_PLACE, ITEM, ITEM_IN_PLACE
 
 TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
@@ -101,37 +101,43 @@ def _joined(values: list[ast.expr]) -> list[ast.expr]:
     return merged
 
 
-def outputs(root: ast.AST) -> frozenset[str]:
+def outputs(root: ast.AST) -> dict[str, frozenset[str]]:
     """
-    Return the names that a function only writes to.
+    Return the names that a function only writes to, and how.
 
     These are names of containers and numbers that it changes (``calls.append(x)``, ``count += 1``, ``seen[x] = y``, as
     statements) and reads nowhere: what they hold makes no difference to what the function returns.
     """
     met: dict[str, int] = {}
-    written: dict[str, int] = {}
+    written: dict[str, list[str]] = {}
+    in_place = {id(node.target): node.op for node in ast.walk(root) if isinstance(node, ast.AugAssign)}
     for node in ast.walk(root):
         if isinstance(node, ast.Name):
             met[node.id] = met.get(node.id, 0) + 1
-            if isinstance(node.ctx, ast.Store):
-                written[node.id] = written.get(node.id, 0) + 1
+            how = IN_PLACE if id(node) in in_place else BOUND
+            if isinstance(node.ctx, ast.Store) and isinstance(in_place.get(id(node), _SILENT[0]()), _SILENT):
+                written.setdefault(node.id, []).append(how)
         else:
-            for name in _changed(node):
-                written[name] = written.get(name, 0) + 1
-    return frozenset(name for name, times in written.items() if times == met.get(name))
+            for name, how in _changed(node):
+                written.setdefault(name, []).append(how)
+    return {name: frozenset(ways) for name, ways in written.items() if len(ways) == met.get(name)}
 
 
-def _changed(node: ast.AST) -> Iterator[str]:
+_SILENT = ast.Add, ast.Sub  # of what is done in place to numbers: the others may overflow, or divide by zero
+
+
+def _changed(node: ast.AST) -> Iterator[tuple[str, str]]:
     # The names whose value a statement changes in place, once for each time that they are spelled for that.
     targets: list[ast.expr] = []
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         function = node.value.func
         if isinstance(function, ast.Attribute) and function.attr in CHANGING and isinstance(function.value, ast.Name):
-            yield function.value.id
-    elif isinstance(node, (ast.Assign, ast.Delete)):
+            yield function.value.id, function.attr
+    elif isinstance(node, ast.Assign):
         targets = node.targets
-    elif isinstance(node, ast.AugAssign):
+    elif isinstance(node, ast.AugAssign) and isinstance(node.op, _SILENT):
         targets = [node.target]
+    how = ITEM_IN_PLACE if isinstance(node, ast.AugAssign) else ITEM
     for target in targets:
         if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
-            yield target.value.id
+            yield target.value.id, how
