@@ -455,7 +455,7 @@ class _Reader:
 
 
 def _builtins(function: FunctionType) -> dict[str, Any]:
-    found: dict[str, Any] = function.__builtins__  # type: ignore[attr-defined]  # typeshed lacks it
+    found: dict[str, Any] = getattr(function, "__builtins__")  # noqa: B009  # older typesheds lack it
     return found
 
 
