@@ -223,10 +223,14 @@ def test_other_threads_run_while_scattered_elements_are_gathered():
     try:
         while not turns:
             done.wait(0.001)
-        before = len(turns)
-        for _ in range(5):
+
+        def turns_meanwhile():
+            before = len(turns)
             retain.hash(array)
-        assert len(turns) > before
+            return len(turns) - before
+
+        # A busy machine may give the other thread no processor for a while.
+        assert any(turns_meanwhile() for _ in range(100))
     finally:
         done.set()
         thread.join()
