@@ -67,8 +67,14 @@ fn refers(weak: &Obj) -> *mut ffi::PyObject {
     referent(weak).map_or(std::ptr::null_mut(), |object| object.as_ptr())
 }
 
+/// Whether a weak reference is to this very object.
+pub(crate) fn refers_to(weak: &Obj, object: &Bound<'_, PyAny>) -> bool {
+    // The object is alive: giving up another reference to it runs nothing.
+    referent(weak).is_some_and(|found| found.as_ptr() == object.as_ptr())
+}
+
 /// What a weak reference refers to.
-pub(crate) fn referent(weak: &Obj) -> Option<Obj> {
+fn referent(weak: &Obj) -> Option<Obj> {
     let mut found = std::ptr::null_mut();
     // SAFETY: the object is a weak reference; what is given is a new reference or null.
     unsafe {

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple, PyTupleMethods};
 use pyo3::{ffi, intern};
 
-use crate::guards::{Guards, Reference, digest_from, referent};
+use crate::guards::{Guards, Reference, digest_from, refers_to};
 use crate::object::Obj;
 
 /// How much of a function is to count.
@@ -92,11 +92,6 @@ fn lookup(function: &Bound<'_, PyAny>, asked: Asked<'_, '_>) -> PyResult<Option<
         Some(known) if known.guards.hold(function.py())? => Ok(Some(known)),
         _ => Ok(None),
     }
-}
-
-fn refers_to(weak: &Obj, function: &Bound<'_, PyAny>) -> bool {
-    // The function is alive: giving up another reference to it runs nothing.
-    referent(weak).is_some_and(|found| found.as_ptr() == function.as_ptr())
 }
 
 /// Finds an identity out. What another thread changes meanwhile may have been seen in part: then it is found out again.

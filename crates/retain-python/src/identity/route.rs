@@ -10,6 +10,7 @@ use pyo3::{ffi, intern};
 
 use super::array;
 use crate::compare::type_of;
+use crate::guards::refers_to;
 use crate::object::{Obj, discard};
 
 /// How the objects of a type are taken apart.
@@ -114,17 +115,6 @@ fn known(kind: &Bound<'_, PyType>) -> Option<Arc<Route>> {
 fn version(kind: &Bound<'_, PyType>) -> u32 {
     // SAFETY: the type is alive.
     unsafe { (*kind.as_type_ptr()).tp_version_tag }
-}
-
-/// Whether a weak reference is to this very type, which is alive.
-fn refers_to(weak: &Obj, kind: &Bound<'_, PyType>) -> bool {
-    let mut referent = std::ptr::null_mut();
-    // SAFETY: `weak` is a weak reference; what it gives is a new reference, given up at once: the type lives on.
-    unsafe {
-        ffi::compat::PyWeakref_GetRef(weak.as_ptr(), &raw mut referent);
-        ffi::Py_XDECREF(referent);
-    }
-    referent == kind.as_ptr()
 }
 
 fn find(object: &Bound<'_, PyAny>, kind: &Bound<'_, PyType>) -> PyResult<Route> {
