@@ -7,7 +7,18 @@
 
 #![warn(missing_docs)]
 
+mod checksum;
 mod error;
+mod layout;
 pub mod opcode;
+mod publish;
+mod read_at;
+mod splice;
+mod stored;
 
 pub use error::Error;
+pub use layout::{ALIGNMENT, Buffer, HEAD_LEN, Head, MARKER, Trailer};
+pub use publish::Publication;
+pub use read_at::ReadAt;
+pub use splice::{Fed, Finished, Splicer};
+pub use stored::{Skeleton, Stored};
