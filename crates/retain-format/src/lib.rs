@@ -8,13 +8,17 @@
 #![warn(missing_docs)]
 
 mod checksum;
+pub mod domain;
 mod error;
 mod layout;
+pub mod machine;
+mod memo;
 pub mod opcode;
 mod publish;
 mod read_at;
 mod splice;
 mod stored;
+pub mod wrappers;
 
 pub use error::Error;
 pub use layout::{ALIGNMENT, Buffer, HEAD_LEN, Head, MARKER, Trailer};
