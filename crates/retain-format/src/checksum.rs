@@ -46,6 +46,10 @@ impl Checksum {
         self.pieces.update(&hash.to_le_bytes());
     }
 
+    pub(crate) fn is_between_pieces(&self) -> bool {
+        self.room == PIECE
+    }
+
     fn end_piece(&mut self) {
         self.pieces.update(&self.piece.digest().to_le_bytes());
         self.piece.reset();
@@ -56,8 +60,15 @@ impl Checksum {
         if self.room < PIECE {
             self.end_piece();
         }
-        self.pieces.digest()
+        known(self.pieces.digest())
     }
+}
+
+/// What stands for a checksum that is not known: that of a buffer which was written to in place.
+pub(crate) const UNKNOWN: u64 = 0;
+
+fn known(sum: u64) -> u64 {
+    if sum == UNKNOWN { 1 } else { sum }
 }
 
 /// The hash of one piece, of at most [`PIECE`] bytes.
@@ -71,7 +82,7 @@ pub(crate) fn of_pieces(hashes: &[u64]) -> u64 {
     for hash in hashes {
         all.update(&hash.to_le_bytes());
     }
-    all.digest()
+    known(all.digest())
 }
 
 /// The checksum of `bytes`.

@@ -25,4 +25,4 @@ pub use layout::{ALIGNMENT, Buffer, HEAD_LEN, Head, MARKER, Trailer};
 pub use publish::Publication;
 pub use read_at::ReadAt;
 pub use splice::{Fed, Finished, Splicer};
-pub use stored::{Skeleton, Stored};
+pub use stored::{Skeleton, Stored, Window};

@@ -1,9 +1,11 @@
 //! Files that appear whole or not at all.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::Head;
 
 /// A file that is being written and does not have its name yet: dropped or killed before [`Self::publish`], it leaves
 /// what had that name as it was, and nothing else.
@@ -62,6 +64,16 @@ impl Publication {
     #[must_use]
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Writes the head over that which the file began with.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn write_head(&self, head: Head) -> io::Result<()> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(&head.encode())
     }
 
     /// Gives the file its name, in place of what had it.

@@ -25,3 +25,12 @@ impl ReadAt for File {
         std::os::unix::fs::FileExt::read_exact_at(self, into, offset)
     }
 }
+
+impl<S: ReadAt + ?Sized> ReadAt for Box<S> {
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+    fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        (**self).read_exact_at(into, offset)
+    }
+}

@@ -224,39 +224,8 @@ impl<W: Write> Splicer<W> {
     /// Those of the writer.
     pub fn buffer(&mut self, writable: bool, data: &[u8]) -> Result<(), Error> {
         self.begin_buffer(writable, data.len() as u64)?;
-        if data.len() >= OVERLAP {
-            self.write_overlapped(data)?;
-        } else {
-            data.chunks(PIECE)
-                .try_for_each(|piece| self.buffer_bytes(piece))?;
-        }
+        self.buffer_bytes(data)?;
         self.end_buffer()
-    }
-
-    /// Hashes on one thread what another writes.
-    fn write_overlapped(&mut self, data: &[u8]) -> Result<(), Error> {
-        self.flush()?;
-        let out = &mut self.out;
-        let (hashes, written) = std::thread::scope(|scope| {
-            let hashes = scope.spawn(|| {
-                data.chunks(PIECE)
-                    .map(checksum::of_piece)
-                    .collect::<Vec<_>>()
-            });
-            let written = out.write_all(data);
-            (hashes.join(), written)
-        });
-        written?;
-        let hashes = hashes
-            .map_err(|_| io::Error::other("the thread that computes checksums ended early"))?;
-        self.position += data.len() as u64;
-        if let Some(open) = &mut self.open {
-            open.left -= data.len() as u64;
-            for hash in hashes {
-                open.checksum.piece_of(hash);
-            }
-        }
-        Ok(())
     }
 
     /// Begins a buffer of `len` bytes that are then given to [`Self::buffer_bytes`].
@@ -286,13 +255,52 @@ impl<W: Write> Splicer<W> {
     /// Those of the writer; [`Error::Malformed`] if they are more than was said.
     pub fn buffer_bytes(&mut self, data: &[u8]) -> Result<(), Error> {
         match &mut self.open {
-            Some(open) if data.len() as u64 <= open.left => {
-                open.left -= data.len() as u64;
-                open.checksum.update(data);
-            }
+            Some(open) if data.len() as u64 <= open.left => open.left -= data.len() as u64,
             _ => return Err(self.malformed("more bytes than the buffer has")),
         }
-        self.write(data)
+        if data.len() >= OVERLAP
+            && self
+                .open
+                .as_ref()
+                .is_some_and(|open| open.checksum.is_between_pieces())
+        {
+            return self.write_overlapped(data);
+        }
+        for piece in data.chunks(PIECE) {
+            if let Some(open) = &mut self.open {
+                open.checksum.update(piece);
+            }
+            self.write(piece)?;
+        }
+        Ok(())
+    }
+
+    /// Hashes on one thread what another writes.
+    fn write_overlapped(&mut self, data: &[u8]) -> Result<(), Error> {
+        self.flush()?;
+        let (whole, rest) = data.split_at(data.len() - data.len() % PIECE);
+        let out = &mut self.out;
+        let (hashes, written) = std::thread::scope(|scope| {
+            let hashes = scope.spawn(|| {
+                whole
+                    .chunks(PIECE)
+                    .map(checksum::of_piece)
+                    .collect::<Vec<_>>()
+            });
+            let written = out.write_all(data);
+            (hashes.join(), written)
+        });
+        written?;
+        let hashes = hashes
+            .map_err(|_| io::Error::other("the thread that computes checksums ended early"))?;
+        self.position += data.len() as u64;
+        if let Some(open) = &mut self.open {
+            for hash in hashes {
+                open.checksum.piece_of(hash);
+            }
+            open.checksum.update(rest);
+        }
+        Ok(())
     }
 
     /// Ends the buffer that was begun.

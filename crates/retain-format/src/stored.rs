@@ -12,6 +12,10 @@ use crate::{Error, ReadAt};
 const WINDOW: usize = 128 << 10;
 /// Buffers of at least this size are read by several threads.
 const SHARED: usize = 8 << 20;
+/// Skeletons of at most this size are kept in memory.
+const KEPT: u64 = 4 << 20;
+/// Buffers below this size are read together with what is around them.
+const NEAR: u64 = 8 << 10;
 /// More threads than this do not read faster.
 const THREADS: usize = 4;
 
@@ -21,6 +25,8 @@ pub struct Stored<S> {
     trailer: Trailer,
     /// Where the trailer's opcode lies.
     end: u64,
+    /// All bytes between head and trailer that are no buffer's data, if they are few.
+    kept: Option<Vec<u8>>,
 }
 
 impl<S: ReadAt> Stored<S> {
@@ -42,7 +48,18 @@ impl<S: ReadAt> Stored<S> {
             source,
             trailer,
             end,
+            kept: None,
         }))
+    }
+
+    /// The bytes that make its trailer one that knows no checksums of buffers, and where in the file they belong: for a
+    /// file whose buffers are about to be written to in place.
+    pub fn without_checksums(&self) -> (u64, Vec<u8>) {
+        let mut trailer = self.trailer.clone();
+        for buffer in &mut trailer.buffers {
+            buffer.checksum = checksum::UNKNOWN;
+        }
+        (self.end, trailer.encode())
     }
 
     /// The buffers in the order of the stream.
@@ -55,40 +72,64 @@ impl<S: ReadAt> Stored<S> {
         &self.trailer.writer
     }
 
-    /// Checks the bytes that are no buffer's data: read them, then trust them.
+    /// Checks the bytes that are no buffer's data, and keeps them in memory if they are few.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if their checksum does not match, and those of the source.
-    pub fn check_skeleton(&self) -> Result<(), Error> {
+    pub fn check_skeleton(&mut self) -> Result<(), Error> {
+        self.check(KEPT)
+    }
+
+    /// Checks the bytes that are no buffer's data, and keeps them in memory: what was checked is what will be read.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if their checksum does not match, and those of the source.
+    pub fn keep_skeleton(&mut self) -> Result<(), Error> {
+        self.check(u64::MAX)
+    }
+
+    fn check(&mut self, most: u64) -> Result<(), Error> {
+        let len: u64 = self.pieces().map(|piece| piece.end - piece.start).sum();
+        let mut kept = (len <= most).then(Vec::new);
         let mut sum = Checksum::new();
         let mut window = Window::new();
-        for (start, end) in self.pieces() {
-            let mut at = start;
-            while at < end {
-                let bytes = window.bytes(&self.source, at, end)?;
+        for piece in self.pieces() {
+            let mut at = piece.start;
+            while at < piece.end {
+                let bytes = window.bytes(&self.source, at, piece)?;
                 sum.update(bytes);
                 at += bytes.len() as u64;
+                if let Some(kept) = &mut kept {
+                    kept.extend_from_slice(bytes);
+                }
             }
         }
-        if sum.finish() == self.trailer.skeleton {
-            return Ok(());
+        if sum.finish() != self.trailer.skeleton {
+            return Err(Error::Corrupt(
+                "the checksum of the objects does not match: the file was damaged after it was written".into(),
+            ));
         }
-        Err(Error::Corrupt(
-            "the checksum of the objects does not match: the file was damaged after it was written"
-                .into(),
-        ))
+        self.kept = kept;
+        Ok(())
     }
 
     /// The ranges between head, buffers and trailer, the opcodes before the data of a buffer included.
-    fn pieces(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let starts = std::iter::once(HEAD_LEN as u64).chain(
-            self.trailer
-                .buffers
-                .iter()
-                .map(|buffer| buffer.offset + buffer.len),
-        );
-        let ends = self.trailer.buffers.iter().map(|buffer| buffer.offset);
-        starts.zip(ends.chain(std::iter::once(self.end)))
+    fn pieces(&self) -> impl Iterator<Item = Piece> + '_ {
+        (0..=self.trailer.buffers.len()).map(|index| self.piece(index))
+    }
+
+    /// The range before buffer number `index`.
+    fn piece(&self, index: usize) -> Piece {
+        let buffers = &self.trailer.buffers;
+        let start = match index.checked_sub(1) {
+            Some(before) => buffers[before].offset + buffers[before].len,
+            None => HEAD_LEN as u64,
+        };
+        let (end, near) = match buffers.get(index) {
+            Some(buffer) => (buffer.offset, buffer.len < NEAR),
+            None => (self.end, false),
+        };
+        Piece { start, end, near }
     }
 
     /// The opcodes of the value, with `NEXT_BUFFER` in place of each buffer.
@@ -96,6 +137,7 @@ impl<S: ReadAt> Stored<S> {
         Skeleton {
             window: Window::new(),
             at: HEAD_LEN as u64,
+            kept: 0,
             next: 0,
             literal: &[PROTO, 5],
             ended: false,
@@ -109,16 +151,23 @@ impl<S: ReadAt> Stored<S> {
     ///
     /// # Panics
     /// If there is no such buffer or `into` has another length.
-    pub fn read_buffer(&self, index: usize, into: &mut [u8]) -> Result<(), Error> {
+    pub fn read_buffer(
+        &self,
+        window: &mut Window,
+        index: usize,
+        into: &mut [u8],
+    ) -> Result<(), Error> {
         let buffer = self.trailer.buffers[index];
         assert_eq!(into.len() as u64, buffer.len, "the length of the buffer");
         let read = if into.len() >= SHARED {
             self.read_shared(buffer.offset, into)
+        } else if buffer.len < NEAR {
+            self.read_near(window, buffer, into)
         } else {
             self.read_alone(buffer.offset, into)
         };
         match read {
-            Ok(sum) if sum == buffer.checksum => Ok(()),
+            Ok(sum) if sum == buffer.checksum || buffer.checksum == checksum::UNKNOWN => Ok(()),
             Ok(_) => Err(Error::Corrupt(format!(
                 "the checksum of array {} of {} does not match: the file was damaged after it was written",
                 index + 1,
@@ -133,6 +182,22 @@ impl<S: ReadAt> Stored<S> {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Small buffers are read several at once.
+    fn read_near(&self, window: &mut Window, buffer: Buffer, into: &mut [u8]) -> io::Result<u64> {
+        let piece = Piece {
+            start: buffer.offset,
+            end: buffer.offset + buffer.len,
+            near: true,
+        };
+        let mut done = 0;
+        while done < into.len() {
+            let bytes = window.bytes(&self.source, buffer.offset + done as u64, piece)?;
+            into[done..done + bytes.len()].copy_from_slice(bytes);
+            done += bytes.len();
+        }
+        Ok(checksum::of(into))
     }
 
     fn read_alone(&self, offset: u64, into: &mut [u8]) -> io::Result<u64> {
@@ -185,6 +250,8 @@ impl<S: ReadAt> Stored<S> {
 pub struct Skeleton {
     window: Window,
     at: u64,
+    /// Where `at` is among the bytes that are kept.
+    kept: usize,
     /// The next buffer.
     next: usize,
     /// Opcodes that are not in the file, before those at `at`.
@@ -197,16 +264,24 @@ impl Skeleton {
     ///
     /// # Errors
     /// Those of the source.
-    pub fn fill<S: ReadAt>(&mut self, stored: &Stored<S>) -> io::Result<&[u8]> {
+    pub fn fill<'a, S: ReadAt>(&'a mut self, stored: &'a Stored<S>) -> io::Result<&'a [u8]> {
         while self.literal.is_empty() && !self.ended {
+            let mut piece = stored.piece(self.next);
             let next = stored.buffers().get(self.next);
-            let end = next.map_or(stored.end, |buffer| buffer.offset - BUFFER_START as u64);
-            if self.at < end {
-                return self.window.bytes(&stored.source, self.at, end);
+            if next.is_some() {
+                piece.end -= BUFFER_START as u64;
+            }
+            if self.at < piece.end {
+                let Some(kept) = &stored.kept else {
+                    return self.window.bytes(&stored.source, self.at, piece);
+                };
+                let left = usize::try_from(piece.end - self.at).map_err(io::Error::other)?;
+                return Ok(&kept[self.kept..self.kept + left]);
             }
             if let Some(buffer) = next {
                 self.literal = &[NEXT_BUFFER];
                 self.at = buffer.offset + buffer.len;
+                self.kept += BUFFER_START;
                 self.next += 1;
             } else {
                 self.literal = &[STOP];
@@ -220,43 +295,60 @@ impl Skeleton {
     pub fn consume(&mut self, count: usize) {
         if self.literal.is_empty() {
             self.at += count as u64;
+            self.kept += count;
         } else {
             self.literal = &self.literal[count..];
         }
     }
 }
 
-/// A window on a source.
-struct Window {
+/// A range of the file that is read, and whether what follows it will be read soon.
+#[derive(Clone, Copy)]
+struct Piece {
+    start: u64,
+    end: u64,
+    near: bool,
+}
+
+/// A window on a source: small pieces that lie near one another are read at once.
+pub struct Window {
     bytes: Vec<u8>,
     start: u64,
 }
 
+impl Default for Window {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Window {
-    fn new() -> Self {
+    /// A window on nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             bytes: Vec::new(),
             start: 0,
         }
     }
 
-    /// Bytes from `at` on: at least one of those before `end`, and none beyond.
-    fn bytes<S: ReadAt>(&mut self, source: &S, at: u64, end: u64) -> io::Result<&[u8]> {
+    /// Bytes from `at` on: at least one of those in `piece`, and none beyond.
+    fn bytes<S: ReadAt>(&mut self, source: &S, at: u64, piece: Piece) -> io::Result<&[u8]> {
         let have = self.start + self.bytes.len() as u64;
         if !(self.start..have).contains(&at) {
-            // Beyond `end`, too: small buffers lie between small pieces.
-            let left = source.len().saturating_sub(at);
+            let end = if piece.near { source.len() } else { piece.end };
+            let left = end.saturating_sub(at);
             let size = usize::try_from(left).map_or(WINDOW, |left| left.min(WINDOW));
-            if size == 0 && at < end {
+            if size == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            self.bytes.resize(size, 0);
             self.start = at;
+            self.bytes.resize(size, 0);
             source.read_exact_at(&mut self.bytes, at)?;
         }
         let have = self.start + self.bytes.len() as u64;
         let from = usize::try_from(at - self.start).map_err(io::Error::other)?;
-        let to = usize::try_from(end.min(have) - self.start).map_err(io::Error::other)?;
+        let to = usize::try_from(piece.end.min(have) - self.start).map_err(io::Error::other)?;
         Ok(&self.bytes[from..to])
     }
 }
