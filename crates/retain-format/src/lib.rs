@@ -7,7 +7,12 @@
 
 #![warn(missing_docs)]
 
+mod blocks;
+pub mod codec;
 mod error;
 pub mod opcode;
+pub mod read_at;
+pub mod seekable;
+mod sign;
 
 pub use error::Error;
