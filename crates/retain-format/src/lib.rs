@@ -7,7 +7,11 @@
 
 #![warn(missing_docs)]
 
+pub mod domain;
 mod error;
+pub mod machine;
+mod memo;
 pub mod opcode;
+pub mod wrappers;
 
 pub use error::Error;
