@@ -9,6 +9,7 @@
 
 pub mod domain;
 mod error;
+pub mod foreign;
 pub mod machine;
 mod memo;
 pub mod opcode;
