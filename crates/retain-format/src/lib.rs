@@ -7,12 +7,23 @@
 
 #![warn(missing_docs)]
 
+mod checksum;
 pub mod domain;
 mod error;
 pub mod foreign;
+mod layout;
 pub mod machine;
 mod memo;
 pub mod opcode;
+mod publish;
+mod read_at;
+mod splice;
+mod stored;
 pub mod wrappers;
 
 pub use error::Error;
+pub use layout::{ALIGNMENT, Buffer, HEAD_LEN, Head, MARKER, Trailer};
+pub use publish::Publication;
+pub use read_at::ReadAt;
+pub use splice::{Fed, Finished, Splicer};
+pub use stored::{Skeleton, Stored, Window};
