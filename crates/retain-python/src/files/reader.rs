@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use retain_format::{Buffer, Error, ReadAt, Skeleton, Stored, Window};
+use retain_format::{Buffer, Codec, Error, ReadAt, Seekable, Skeleton, Stored, Window};
 
 use super::faults::{raised, system};
 use super::view::View;
@@ -50,8 +50,7 @@ impl Reader {
         let _stay = Stay::begin();
         let filename = path.as_path().into_pyobject(py)?.into_any();
         let opened = py.detach(|| -> Result<_, Error> {
-            let source: Source = Box::new(File::open(&path)?);
-            let Ok(mut stored) = Stored::open(source)? else {
+            let Some(mut stored) = open(File::open(&path)?)? else {
                 return Ok(None);
             };
             stored.check_skeleton()?;
@@ -195,6 +194,19 @@ impl Reader {
         py.check_signals()?;
         Ok(object)
     }
+}
+
+/// The retain file that `file` holds, if it holds one that can be read at any place.
+fn open(file: File) -> Result<Option<Stored<Source>>, Error> {
+    let mut start = [0; 4];
+    let source: Source = match file.read_exact_at(&mut start, 0) {
+        Ok(()) if Codec::detect(&start) == Some(Codec::Zstd) => match Seekable::open(file)? {
+            Some(seekable) => Box::new(seekable),
+            None => return Ok(None),
+        },
+        _ => Box::new(file),
+    };
+    Ok(Stored::open(source)?.ok())
 }
 
 /// A new bytearray or bytes object, and its memory, to be filled before anyone else sees it.
