@@ -12,6 +12,7 @@ mod checksum;
 pub mod codec;
 pub mod domain;
 mod error;
+pub mod foreign;
 mod layout;
 pub mod machine;
 mod memo;
