@@ -23,6 +23,7 @@ pub mod seekable;
 mod sign;
 mod splice;
 mod stored;
+mod streamed;
 pub mod wrappers;
 
 pub use codec::{Codec, Encoder};
@@ -33,3 +34,4 @@ pub use read_at::ReadAt;
 pub use seekable::Seekable;
 pub use splice::{Fed, Finished, Splicer};
 pub use stored::{Skeleton, Stored, Window};
+pub use streamed::Streamed;
