@@ -1,4 +1,5 @@
 """The unpickler that reads from a reader."""
+
 import _pickle
 
 
