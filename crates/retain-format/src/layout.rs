@@ -7,7 +7,8 @@
 //!           43 n <marker, zeros> 30      padding: SHORT_BINBYTES, POP
 //!           8e len8 | 96 len8            BINBYTES8 (read-only) or BYTEARRAY8 (writable), whose data starts
 //!                                        on a boundary of 64 bytes
-//! trailer   8e len8 <record> 30 2e       BINBYTES8, POP, STOP
+//! trailer   43 n <marker, zeros> 30      padding, as before a buffer, with a marker of its own
+//!           8e len8 <record> 30 2e       BINBYTES8, POP, STOP
 //! ```
 //!
 //! All of it is a pickle of protocol 5 that ends with STOP, so any reader of pickles reads it, also one of several in one
@@ -23,26 +24,32 @@ pub const ALIGNMENT: u64 = 64;
 pub const HEAD_LEN: usize = 37;
 /// What the padding before a buffer begins with: no pickler writes a POP behind bytes.
 pub const MARKER: [u8; 8] = *b"retain\xb5\x00";
+/// What the padding before the trailer begins with.
+pub const TRAILER_MARKER: [u8; 8] = *b"retain\xb5\x01";
 
 const HEAD_MAGIC: [u8; 8] = *b"retain\x00\x01";
 const TRAILER_MAGIC: [u8; 8] = *b"retain\xff\x01";
 const HEAD_RECORD: u8 = 32;
 const ENTRY: usize = 24;
-/// Opcode and length before the trailer's record.
-const TRAILER_START: usize = 9;
 /// Checksum, length and magic at the record's end.
 const FOOTER: usize = 24;
 
 /// The head of a file: whose it is, and where its trailer lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// Where the trailer's opcode lies, from the head's first byte; 0 if it was not known when the head was written.
+    /// Where the trailer's record lies, from the head's first byte; 0 if it was not known when the head was written.
     pub trailer: u64,
     /// How many buffers there are; 0 if that was not known.
     pub buffers: u64,
 }
 
 impl Head {
+    /// The head of a file of which nothing is known yet.
+    pub const UNKNOWN: Self = Self {
+        trailer: 0,
+        buffers: 0,
+    };
+
     /// The head's bytes.
     #[must_use]
     pub fn encode(self) -> [u8; HEAD_LEN] {
@@ -105,20 +112,23 @@ pub struct Buffer {
 pub struct Trailer {
     /// The buffers in the order of the stream.
     pub buffers: Vec<Buffer>,
-    /// The checksum of all bytes between head and trailer that are no buffer's data.
+    /// The checksum of all bytes between the head and the trailer's record that are no buffer's data.
     pub skeleton: u64,
     /// What wrote the file, for people.
     pub writer: String,
 }
 
 impl Trailer {
-    /// The trailer's bytes, opcodes included, up to and without STOP.
+    /// The length of the record.
+    pub(crate) fn record_len(&self) -> u64 {
+        (8 + 8 + 8 + self.writer.len() + 8 + self.buffers.len() * ENTRY + FOOTER) as u64
+    }
+
+    /// The record.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let len = 8 + 8 + 8 + self.writer.len() + 8 + self.buffers.len() * ENTRY + FOOTER;
-        let mut bytes = Vec::with_capacity(TRAILER_START + len + 1);
-        bytes.push(BINBYTES8);
-        bytes.extend((len as u64).to_le_bytes());
+        let len = self.record_len();
+        let mut bytes = Vec::new();
         bytes.extend(TRAILER_MAGIC);
         bytes.extend(self.skeleton.to_le_bytes());
         bytes.extend((self.writer.len() as u64).to_le_bytes());
@@ -129,16 +139,15 @@ impl Trailer {
             bytes.extend((buffer.len << 1 | u64::from(buffer.writable)).to_le_bytes());
             bytes.extend(buffer.checksum.to_le_bytes());
         }
-        let sum = checksum::of(&bytes[TRAILER_START..]);
+        let sum = checksum::of(&bytes);
         bytes.extend(sum.to_le_bytes());
-        bytes.extend((len as u64).to_le_bytes());
+        bytes.extend(len.to_le_bytes());
         bytes.extend(TRAILER_MAGIC);
-        bytes.push(POP);
         bytes
     }
 
-    /// The trailer in the payload of its opcode, which lies at `offset` from the head's first byte. Its buffers are in order,
-    /// apart from one another and between head and trailer.
+    /// The trailer in its record, which lies at `offset` from the head's first byte. Its buffers are in order, apart from
+    /// one another and between head and trailer.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if it is damaged.
@@ -183,56 +192,53 @@ impl Trailer {
             end = buffer.offset.checked_add(buffer.len)?;
             buffers.push(buffer);
         }
-        (end <= offset).then_some(Self {
+        (end.checked_add(BUFFER_START as u64)? <= offset).then_some(Self {
             buffers,
             skeleton,
             writer: String::from_utf8(text.to_vec()).ok()?,
         })
     }
 
-    /// The trailer of the file `source`, and where its opcode lies.
+    /// The trailer of the file `source`, and where its record lies.
     ///
     /// # Errors
     /// [`Error::Truncated`] if the file ends before its trailer, [`Error::Corrupt`] if the trailer is damaged.
     pub fn read<S: ReadAt + ?Sized>(source: &S, head: Head) -> Result<(Self, u64), Error> {
         let len = source.len();
-        let (offset, record) = if head.trailer == 0 {
+        let damaged = || Error::Corrupt("the trailer of the file is damaged".into());
+        let offset = if head.trailer == 0 {
             find(source, len)?
         } else {
-            let mut start = [0; TRAILER_START];
-            let end = head.trailer.checked_add(TRAILER_START as u64);
-            if end.is_none_or(|end| end > len) {
-                return Err(truncated(len, Some(head)));
-            }
-            source.read_exact_at(&mut start, head.trailer)?;
-            (head.trailer, number(&start, 1))
+            head.trailer
         };
-        let start = offset + TRAILER_START as u64;
+        let start = offset
+            .checked_sub(BUFFER_START as u64)
+            .ok_or_else(damaged)?;
+        let mut opening = [0; BUFFER_START];
+        if offset > len {
+            return Err(truncated(len, head));
+        }
+        source.read_exact_at(&mut opening, start)?;
+        let size = number(&opening, 1);
         // POP and STOP follow it at least.
-        if start
-            .checked_add(record)
+        if offset
+            .checked_add(size)
             .and_then(|end| end.checked_add(2))
             .is_none_or(|end| end > len)
         {
-            return Err(truncated(len, Some(head)));
+            return Err(truncated(len, head));
         }
-        let mut opening = [0; TRAILER_START];
-        source.read_exact_at(&mut opening, offset)?;
-        let size = usize::try_from(record)
-            .map_err(|_| Error::Corrupt("the trailer of the file is damaged".into()))?;
+        let size = usize::try_from(size).map_err(|_| damaged())?;
         let mut bytes = vec![0; size + 2];
-        source.read_exact_at(&mut bytes, start)?;
-        let after = &bytes[size..];
-        if opening[0] != BINBYTES8
-            || number(&opening, 1) != record
-            || after[0] != POP
-            || !matches!(after[1], STOP | SHORT_BINBYTES)
+        source.read_exact_at(&mut bytes, offset)?;
+        let (record, after) = bytes.split_at(size);
+        if opening[0] != BINBYTES8 || after[0] != POP || !matches!(after[1], STOP | SHORT_BINBYTES)
         {
-            return Err(Error::Corrupt("the trailer of the file is damaged".into()));
+            return Err(damaged());
         }
-        let trailer = Self::parse(&bytes[..size], offset)?;
+        let trailer = Self::parse(record, offset)?;
         if head.trailer != 0 && head.buffers != trailer.buffers.len() as u64 {
-            return Err(Error::Corrupt("the trailer of the file is damaged".into()));
+            return Err(damaged());
         }
         Ok((trailer, offset))
     }
@@ -243,7 +249,12 @@ pub(crate) const BUFFER_START: usize = 9;
 
 /// The bytes between the opcodes before a buffer and its data, which starts aligned if the first of these bytes lies at
 /// `position`.
-pub(crate) fn buffer_start(position: u64, len: u64, writable: bool) -> ([u8; 84], usize) {
+pub(crate) fn buffer_start(
+    position: u64,
+    len: u64,
+    writable: bool,
+    marker: [u8; 8],
+) -> ([u8; 84], usize) {
     const LEAST: u8 = 3 + 8;
     let unpadded = position + u64::from(LEAST) + BUFFER_START as u64;
     #[expect(clippy::cast_possible_truncation, reason = "less than the alignment")]
@@ -252,41 +263,36 @@ pub(crate) fn buffer_start(position: u64, len: u64, writable: bool) -> ([u8; 84]
     let mut bytes = [0; 84];
     bytes[0] = SHORT_BINBYTES;
     bytes[1] = LEAST + more - 3;
-    bytes[2..10].copy_from_slice(&MARKER);
+    bytes[2..10].copy_from_slice(&marker);
     bytes[padding - 1] = POP;
     bytes[padding] = if writable { BYTEARRAY8 } else { BINBYTES8 };
     bytes[padding + 1..padding + BUFFER_START].copy_from_slice(&len.to_le_bytes());
     (bytes, padding + BUFFER_START)
 }
 
-/// Where the trailer lies in a file whose head does not tell, from the file's end.
-fn find<S: ReadAt + ?Sized>(source: &S, len: u64) -> Result<(u64, u64), Error> {
-    let gone = || truncated(len, None);
+/// Where the trailer's record lies in a file whose head does not tell, from the file's end.
+fn find<S: ReadAt + ?Sized>(source: &S, len: u64) -> Result<u64, Error> {
+    let gone = || truncated(len, Head::UNKNOWN);
     let end = len.checked_sub(2).ok_or_else(gone)?;
+    let start = end.checked_sub(FOOTER as u64).ok_or_else(gone)?;
     let mut footer = [0; FOOTER];
-    source.read_exact_at(
-        &mut footer,
-        end.checked_sub(FOOTER as u64).ok_or_else(gone)?,
-    )?;
-    let record = number(&footer, 8);
-    let offset = record
-        .checked_add(TRAILER_START as u64)
-        .and_then(|whole| end.checked_sub(whole));
-    match offset {
-        Some(offset) if footer[16..] == TRAILER_MAGIC => Ok((offset, record)),
-        _ => Err(gone()),
+    source.read_exact_at(&mut footer, start)?;
+    if footer[16..] != TRAILER_MAGIC {
+        return Err(gone());
     }
+    end.checked_sub(number(&footer, 8)).ok_or_else(gone)
 }
 
-fn truncated(len: u64, head: Option<Head>) -> Error {
-    Error::Truncated(match head {
-        Some(head) if head.trailer != 0 => format!(
+fn truncated(len: u64, head: Head) -> Error {
+    Error::Truncated(if head == Head::UNKNOWN {
+        format!(
+            "there is no trailer at the file's end, after {len} bytes: it is cut short, or other bytes follow it"
+        )
+    } else {
+        format!(
             "the file is cut short: its trailer should be at byte {}, but it has {len} bytes",
             head.trailer
-        ),
-        _ => format!(
-            "the file has no trailer at its end, after {len} bytes: it is cut short, or other bytes follow it"
-        ),
+        )
     })
 }
 

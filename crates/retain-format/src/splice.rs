@@ -5,8 +5,8 @@ use std::mem;
 
 use crate::Error;
 use crate::checksum::{self, Checksum, PIECE};
-use crate::layout::{Buffer, HEAD_LEN, Head, Trailer, buffer_start};
-use crate::opcode::{self, Argument, FRAME, NEXT_BUFFER, PROTO, READONLY_BUFFER, STOP};
+use crate::layout::{Buffer, HEAD_LEN, Head, MARKER, TRAILER_MARKER, Trailer, buffer_start};
+use crate::opcode::{self, Argument, FRAME, NEXT_BUFFER, POP, PROTO, READONLY_BUFFER, STOP};
 
 /// Opcodes are gathered up to this size before they are written.
 const GATHER: usize = 128 << 10;
@@ -76,11 +76,7 @@ impl<W: Write> Splicer<W> {
             after_buffer: false,
             stopped: false,
         };
-        let head = Head {
-            trailer: 0,
-            buffers: 0,
-        }
-        .encode();
+        let head = Head::UNKNOWN.encode();
         splicer.pending.extend_from_slice(&head);
         splicer.position = HEAD_LEN as u64;
         Ok(splicer)
@@ -233,7 +229,7 @@ impl<W: Write> Splicer<W> {
     /// # Errors
     /// Those of the writer.
     pub fn begin_buffer(&mut self, writable: bool, len: u64) -> Result<(), Error> {
-        let (start, used) = buffer_start(self.base + self.position, len, writable);
+        let (start, used) = buffer_start(self.base + self.position, len, writable, MARKER);
         self.emit(&start[..used])?;
         let buffer = Buffer {
             offset: self.position,
@@ -328,16 +324,22 @@ impl<W: Write> Splicer<W> {
         if !self.stopped || self.open.is_some() {
             return Err(self.malformed("no STOP at the end of the opcodes"));
         }
-        let head = Head {
-            trailer: self.position,
-            buffers: self.buffers.len() as u64,
-        };
-        let trailer = Trailer {
+        let mut trailer = Trailer {
             buffers: mem::take(&mut self.buffers),
-            skeleton: mem::replace(&mut self.skeleton, Checksum::new()).finish(),
+            skeleton: 0,
             writer: writer.to_owned(),
         };
+        let position = self.base + self.position;
+        let (start, used) = buffer_start(position, trailer.record_len(), false, TRAILER_MARKER);
+        self.stopped = false;
+        self.emit(&start[..used])?;
+        let head = Head {
+            trailer: self.position,
+            buffers: trailer.buffers.len() as u64,
+        };
+        trailer.skeleton = mem::replace(&mut self.skeleton, Checksum::new()).finish();
         self.write(&trailer.encode())?;
+        self.write(&[POP])?;
         self.write(&[STOP])?;
         self.flush()?;
         let len = self.position;

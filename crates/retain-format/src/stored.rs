@@ -23,9 +23,9 @@ const THREADS: usize = 4;
 pub struct Stored<S> {
     source: S,
     trailer: Trailer,
-    /// Where the trailer's opcode lies.
+    /// Where the trailer's record lies.
     end: u64,
-    /// All bytes between head and trailer that are no buffer's data, if they are few.
+    /// All bytes between head and the trailer's record that are no buffer's data, if they are few.
     kept: Option<Vec<u8>>,
 }
 
@@ -268,9 +268,7 @@ impl Skeleton {
         while self.literal.is_empty() && !self.ended {
             let mut piece = stored.piece(self.next);
             let next = stored.buffers().get(self.next);
-            if next.is_some() {
-                piece.end -= BUFFER_START as u64;
-            }
+            piece.end -= BUFFER_START as u64;
             if self.at < piece.end {
                 let Some(kept) = &stored.kept else {
                     return self.window.bytes(&stored.source, self.at, piece);

@@ -62,7 +62,7 @@ pub struct Wrappers {
 }
 
 /// How retain's padding begins.
-pub const PADDING: &[u8; 8] = b"retain\xb5\x00";
+pub const PADDING: &[u8; 7] = b"retain\xb5";
 
 impl Wrappers {
     /// Whether the payload that [`Step::Payload`](crate::machine::Step::Payload) just announced is one of retain's

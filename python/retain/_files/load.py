@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any, Literal
 
-from retain._files.unpickler import unpickle
+from retain._files.mapped import Mapped
+from retain._files.unpickler import Unpickler
 from retain._retain import Reader
 
 
@@ -57,5 +58,13 @@ def load(
         )
     if isinstance(filename, os.PathLike):
         filename = os.fspath(filename)
-    reader = Reader.open(filename)
-    return unpickle(reader)
+    mode = "r+" if mmap_mode == "w+" else mmap_mode
+    reader = Reader.open(filename, None if mode is None else Mapped(filename, mode))
+    if reader is None:
+        raise NotImplementedError
+    if mode == "r+":
+        offset, trailer = reader.without_checksums()
+        with open(filename, "r+b") as file:
+            file.seek(offset)
+            file.write(trailer)
+    return Unpickler(reader, filename, mode, ensure_native_byte_order).load()
