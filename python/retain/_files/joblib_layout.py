@@ -95,7 +95,7 @@ def read_wrapped_array(
         array = _mapped(stream, filename, mmap_mode, dtype, shape, fortran=fortran)
         if not aligned and before % _ALIGNMENT:
             _warn_of_alignment(array, filename)
-        return array
+        return _as_subclass(array, wrapper.subclass)
     array = _read(stream, dtype, shape, fortran)
     if ensure_native_byte_order:
         array = in_native_byte_order(array)
@@ -173,7 +173,7 @@ def _warn_of_alignment(array: Array, filename: str) -> None:
 def _as_subclass(array: Array, subclass: Any) -> Array:
     import numpy as np
 
-    # A memmap that was saved is an array in memory when it is loaded.
+    # A memmap that was saved is what any array is when it is loaded.
     if subclass in (np.ndarray, np.memmap) or not (isinstance(subclass, type) and issubclass(subclass, np.ndarray)):
         return array
     return array.view(subclass)
