@@ -16,7 +16,7 @@ from retain._files.report import shape_text, visible
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, SupportsIndex
+    from typing import Any, Self, SupportsIndex
 
     class _Readable:
         def read(self, size: int, /) -> bytes: ...
@@ -28,7 +28,7 @@ class StandIn:
 
     module = name = ""
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> StandIn:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Keep what the class or function was called with."""
         made = object.__new__(cls)
         made.args = args
@@ -72,6 +72,10 @@ class Array:
     dtype: str
     shape: tuple[int, ...]
     kind: str = "array"
+
+    def text(self) -> str:
+        """Return what a line says of it."""
+        return f"{self.kind} {visible(self.dtype)} {shape_text(self.shape)}"
 
 
 class Outliner(pickle.Unpickler):
@@ -178,23 +182,28 @@ def _keyed(items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
         yield f"[{_plain(key)}]", value
 
 
-def _plain(value: Any, most: int = 60) -> str:
+def _plain(value: Any) -> str:
     if isinstance(value, Array):
-        return f"{value.kind} {visible(value.dtype)} {shape_text(value.shape)}"
+        return value.text()
     if isinstance(value, StandIn):
         return _title(value)
     if isinstance(value, type) and issubclass(value, StandIn):
         return f"the name {visible(value.module)}.{visible(value.name)}"
+    return _cut(value)
+
+
+def _cut(value: Any, most: int = 60) -> str:
+    """Return the text of plain data, no longer than a line."""
+    text = repr(value) if isinstance(value, (bool, float, complex, type(None))) else ""
     if isinstance(value, (bytes, bytearray, memoryview)):
         kind = "bytes" if isinstance(value, bytes) else "bytearray"
-        return f"{kind} of {len(value):,}: {bytes(value[:16])!r}{'...' if len(value) > 16 else ''}"
-    if isinstance(value, str):
-        return repr(value) if len(value) <= most else f"{value[:most]!r}... ({len(value):,} characters)"
-    if isinstance(value, int) and value.bit_length() > 4 * most:
-        return f"an integer of {value.bit_length():,} bits"
-    if isinstance(value, (tuple, frozenset)):
-        return f"{type(value).__name__} of {len(value):,}"
-    return repr(value)
+        text = f"{kind} of {len(value):,}: {bytes(value[:16])!r}{'...' if len(value) > 16 else ''}"
+    elif isinstance(value, str):
+        text = repr(value) if len(value) <= most else f"{value[:most]!r}... ({len(value):,} characters)"
+    elif isinstance(value, int):
+        # Python refuses to write out integers of thousands of digits.
+        text = str(value) if value.bit_length() <= 4 * most else f"an integer of {value.bit_length():,} bits"
+    return text or f"{type(value).__name__} of {len(value):,}"
 
 
 # --- what stand-ins stand for -------------------------------------------------------------------------------------
@@ -207,7 +216,12 @@ def _stand_in(label: str, value: StandIn, shown: int, above: tuple[int, ...]) ->
     parts: list[tuple[str, Any]] = []
     state = value.state
     # Slots come as the second of a pair.
-    if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict) and isinstance(state[0], dict | None):
+    if (
+        isinstance(state, tuple)
+        and len(state) == 2
+        and isinstance(state[1], dict)
+        and isinstance(state[0], dict | None)
+    ):
         state = {**(state[0] or {}), **state[1]}
     if not _is_constructor(value):
         parts += [(f"argument {place}", each) for place, each in enumerate(value.args)]
@@ -218,7 +232,9 @@ def _stand_in(label: str, value: StandIn, shown: int, above: tuple[int, ...]) ->
         parts.append(("state", state))
     parts += _keyed(value.items)
     parts += [(f"[{place}]", each) for place, each in enumerate(value.members)]
-    return Node(label, _title(value), _members(((visible(name), each) for name, each in parts), len(parts), shown, above))
+    return Node(
+        label, _title(value), _members(((visible(name), each) for name, each in parts), len(parts), shown, above)
+    )
 
 
 # Functions that make an object of the class that is their first argument.
@@ -239,21 +255,18 @@ def _title(value: StandIn) -> str:
 
 def _known(value: StandIn) -> str | None:
     """Return the text of numpy's objects, which are made by functions of no telling names."""
-    if not value.module.startswith("numpy"):
-        return None
-    if value.name == "dtype":
+    if value.module == "numpy" and value.name == "dtype":
         return f"dtype {dtype_text(value)}"
-    if not value.module.startswith(_NUMPY):
-        return None
-    if value.name == "_frombuffer" and len(value.args) == 4:
-        _, dtype, shape, _ = value.args
-        return _array_text(dtype, shape)
-    if value.name == "_reconstruct" and isinstance(value.state, tuple) and len(value.state) == 5:
-        _, shape, dtype, _, _ = value.state
-        return _array_text(dtype, shape)
-    if value.name == "scalar" and value.args:
-        return f"numpy scalar {dtype_text(value.args[0])}"
-    return None
+    known = None
+    if value.module.startswith(_NUMPY):
+        state = value.state
+        if value.name == "_frombuffer" and len(value.args) == 4:
+            known = _array_text(value.args[1], value.args[2])
+        elif value.name == "_reconstruct" and isinstance(state, tuple) and len(state) == 5:
+            known = _array_text(state[2], state[1])
+        elif value.name == "scalar" and value.args:
+            known = f"numpy scalar {dtype_text(value.args[0])}"
+    return known
 
 
 def _array_text(dtype: Any, shape: Any) -> str | None:

@@ -72,6 +72,11 @@ class ArrayInfo:
     nbytes: int
     object: bool
 
+    def row(self) -> tuple[str, ...]:
+        """Return the texts of a table's row."""
+        place = visible(self.path) or "(the value)"
+        return place, visible(self.dtype), shape_text(self.shape), self.order, size(self.nbytes)
+
 
 @dataclass(frozen=True, slots=True)
 class GlobalUse:
@@ -227,9 +232,7 @@ class Report:
         )
 
     def _repr_html_(self) -> str:
-        parts = [
-            f"<p><b>{escape(visible(self.filename))}</b>: {escape(self._kind())}<br>{escape(self._verdict())}</p>"
-        ]
+        parts = [f"<p><b>{escape(visible(self.filename))}</b>: {escape(self._kind())}<br>{escape(self._verdict())}</p>"]
         for title, head, rows in self._tables():
             parts.append(f"<table><caption>{escape(title)}</caption>{_row(head, 'th')}")
             parts += [_row(row, "td") for row in rows[:_SHOWN]]
@@ -251,8 +254,11 @@ class Report:
 
     def _tables(self) -> Iterable[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
         if self.refusals:
-            rows = [(f"{each.offset:,}", visible(each.path or ""), visible(each.reason)) for each in self.refusals]
-            yield "refused", ("at byte", "in the value", "reason"), rows
+            yield (
+                "refused",
+                ("at byte", "in the value", "reason"),
+                [(f"{each.offset:,}", visible(each.path or ""), visible(each.reason)) for each in self.refusals],
+            )
         if self.globals:
             # What decides comes first.
             order = ("refused", "needs trust", "trusted", "allowed")
@@ -266,18 +272,12 @@ class Report:
             )
         if self.arrays:
             total = sum(each.nbytes for each in self.arrays)
-            rows = [
-                (
-                    visible(each.path) or "(the value)",
-                    visible(each.dtype),
-                    shape_text(each.shape),
-                    each.order,
-                    size(each.nbytes),
-                )
-                for each in self.arrays
-            ]
-            noun = "array" if len(rows) == 1 else "arrays"
-            yield f"{len(rows):,} {noun}, {size(total)}", ("path", "dtype", "shape", "order", "bytes"), rows
+            noun = "array" if len(self.arrays) == 1 else "arrays"
+            yield (
+                f"{len(self.arrays):,} {noun}, {size(total)}",
+                ("path", "dtype", "shape", "order", "bytes"),
+                [each.row() for each in self.arrays],
+            )
 
 
 def shape_text(shape: Iterable[int]) -> str:

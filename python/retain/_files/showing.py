@@ -1,0 +1,61 @@
+"""The outline of what is in a file, whatever its format."""
+
+from __future__ import annotations
+
+from retain._files.errors import UnsafeFileError
+from retain._files.outline import Array, Node, Outliner, outline
+from retain._files.report import Report, visible
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def show(filename: str, shown: int = 10) -> Node:
+    """
+    Return the outline of a file's value. Nothing that the file names is imported or run.
+
+    Parameters
+    ----------
+    filename : str
+    shown : int
+        How many members of each container have a line.
+
+    Raises
+    ------
+    retain.UnsafeFileError
+        Where the file is hostile: even to look into it could need all memory there is.
+    retain.CorruptFileError
+        Where it is damaged.
+    """
+    from retain._files import numpy_files, safetensors
+
+    with open(filename, "rb") as file:
+        prefix = file.read(16)
+    if numpy_files.is_numpy_file(prefix):
+        return _arrays("numpy file", numpy_files.described(filename), shown)
+    if filename.lower().endswith(".safetensors") or safetensors.looks_like(prefix):
+        arrays, metadata = safetensors.described(filename)
+        node = _arrays("safetensors file", arrays, shown)
+        texts = [Node("metadata", f"{len(metadata):,} texts", [Node(visible(k), repr(v)) for k, v in metadata.items()])]
+        return Node(node.label, node.text, [*node.below, *texts] if metadata else node.below)
+    return _pickled(filename, shown)
+
+
+def _arrays(kind: str, arrays: Iterable[tuple[str, str, tuple[int, ...]]], shown: int) -> Node:
+    nodes = [Node(visible(name), Array(dtype, shape).text()) for name, dtype, shape in arrays]
+    if len(nodes) == 1 and not nodes[0].label:
+        return nodes[0]
+    more = [Node("", f"and {len(nodes) - shown:,} more")] if len(nodes) > shown else []
+    return Node("", f"{kind} of {len(nodes):,} arrays", [*nodes[:shown], *more])
+
+
+def _pickled(filename: str, shown: int) -> Node:
+    import retain
+
+    report: Report = retain.scan(filename)
+    if report.verdict not in ("safe", "needs trust"):
+        reasons = [each.reason for each in report.refusals] or [report.verdict]
+        raise UnsafeFileError(f"not shown, since it is {report.verdict}: {'; '.join(reasons[:5])}", filename)
+    stream = open_stream(filename)
+    return outline(Outliner(stream, stream.persistent, stream).load(), shown)
