@@ -8,11 +8,28 @@
 #![warn(missing_docs)]
 
 mod blocks;
+mod checksum;
 pub mod codec;
+pub mod domain;
 mod error;
+pub mod foreign;
+mod layout;
+pub mod machine;
+mod memo;
 pub mod opcode;
-pub mod read_at;
+mod publish;
+mod read_at;
 pub mod seekable;
 mod sign;
+mod splice;
+mod stored;
+pub mod wrappers;
 
+pub use codec::{Codec, Encoder};
 pub use error::Error;
+pub use layout::{ALIGNMENT, Buffer, HEAD_LEN, Head, MARKER, Trailer};
+pub use publish::Publication;
+pub use read_at::ReadAt;
+pub use seekable::Seekable;
+pub use splice::{Fed, Finished, Splicer};
+pub use stored::{Skeleton, Stored, Window};

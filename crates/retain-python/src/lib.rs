@@ -12,6 +12,7 @@ mod compare;
 mod compute;
 mod content;
 mod ending;
+mod files;
 mod guards;
 mod identity;
 mod keeper;
@@ -65,6 +66,8 @@ mod _retain {
 
     #[pymodule_export]
     use super::content::Content;
+    #[pymodule_export]
+    use super::files::{Reader, Reducer, Sink, Strided};
     #[pymodule_export]
     use super::identity::{At, Raw, digest, forget_handlers, hash};
     #[pymodule_export]

@@ -1,0 +1,732 @@
+//! The stack machine of pickle.
+//!
+//! [`Machine`] does what the unpickler of CPython does with the stack, the marks and the memo, and leaves to a
+//! [`Domain`] what the values are. It is fed pieces of the stream, of any length: it takes the whole opcodes of a piece
+//! and says what it is waiting for. Where CPython is lenient about how a thing is written (an index of the memo with
+//! blanks around it), the machine is not; where the machine accepts a stream, CPython does the same with it.
+//!
+//! ```
+//! use retain_format::{domain::Domain, machine::{Limits, Machine, Step}};
+//!
+//! struct Nothing;
+//! impl Domain for Nothing {
+//!     type Value = ();
+//!     type Event = ();
+//!     fn unknown(&mut self) {}
+//! }
+//! let mut machine = Machine::new(Nothing, Limits::default());
+//! let (taken, step) = machine.run(b"\x80\x05]\x94(K\x01K")?;
+//! assert_eq!((taken, step), (7, Step::More { at_least: 2 }));
+//! assert_eq!(machine.run(b"K\x02e.")?, (4, Step::Stop));
+//! # Ok::<(), retain_format::Error>(())
+//! ```
+
+use crate::domain::Domain;
+use crate::opcode::{self as op, Argument};
+use crate::{Error, memo::Memo};
+
+/// What a [`Machine`] takes no more of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Opcodes.
+    pub opcodes: u64,
+    /// Values and marks on the stack at any time.
+    pub stack: usize,
+    /// Values in the memo.
+    pub memo: usize,
+    /// Bytes of a line, in the opcodes of protocol 0.
+    pub line: usize,
+    /// Where the stream ends at the latest; a payload that would reach beyond is refused before anything is made for it.
+    pub end: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            opcodes: u64::MAX,
+            stack: 1 << 28,
+            memo: 1 << 31,
+            line: 1 << 30,
+            end: u64::MAX,
+        }
+    }
+}
+
+/// Why [`Machine::run`] returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step<E> {
+    /// The next opcode does not end in the piece. The next piece has to begin with it, and to hold at least one byte
+    /// more than what was left of this one, best `at_least` bytes in all. If there are no more, the stream is truncated:
+    /// [`Machine::truncated`].
+    More {
+        /// How many bytes the opcode needs, or a guess at it.
+        at_least: usize,
+    },
+    /// A counted opcode and its length have been taken; its payload, which the domain did not ask for, comes next: to be
+    /// passed by [`Machine::advance`], or fed to [`Machine::run`], which then drops it.
+    Payload {
+        /// The opcode.
+        opcode: u8,
+        /// Bytes of opcode and length.
+        header: usize,
+        /// Bytes of the payload.
+        length: u64,
+    },
+    /// The domain asked to stop behind the opcode just taken.
+    Event(E),
+    /// STOP was taken. The machine does nothing more.
+    Stop,
+}
+
+/// The stack, the marks and the memo, over the values of a [`Domain`].
+#[derive(Debug)]
+pub struct Machine<D: Domain> {
+    domain: D,
+    stack: Vec<D::Value>,
+    marks: Vec<usize>,
+    /// Where the values above the topmost mark begin: what lies below is out of reach.
+    fence: usize,
+    memo: Memo<D::Value>,
+    position: u64,
+    opcodes: u64,
+    pending: u64,
+    stopped: bool,
+    limits: Limits,
+}
+
+/// The piece ends before the opcode does: the bytes that the opcode needs.
+enum Short {
+    More(usize),
+    Failed(Error),
+}
+
+impl From<Error> for Short {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What one opcode leads to.
+enum Next<E> {
+    On(usize),
+    Payload(usize, u8, u64),
+    Event(usize, E),
+    Stop(usize),
+}
+
+impl<D: Domain> Machine<D> {
+    /// A machine at the beginning of a stream.
+    pub fn new(domain: D, limits: Limits) -> Self {
+        Self {
+            domain,
+            stack: Vec::new(),
+            marks: Vec::new(),
+            fence: 0,
+            memo: Memo::new(limits.memo),
+            position: 0,
+            opcodes: 0,
+            pending: 0,
+            stopped: false,
+            limits,
+        }
+    }
+
+    /// The same, for a stream that begins at `position` of something larger.
+    #[must_use]
+    pub fn starting_at(mut self, position: u64) -> Self {
+        self.position = position;
+        self
+    }
+
+    /// What makes the values.
+    pub fn domain(&self) -> &D {
+        &self.domain
+    }
+
+    /// What makes the values.
+    pub fn domain_mut(&mut self) -> &mut D {
+        &mut self.domain
+    }
+
+    /// The domain, when all is done.
+    pub fn into_domain(self) -> D {
+        self.domain
+    }
+
+    /// The limits; they may be changed on the way.
+    pub fn limits_mut(&mut self) -> &mut Limits {
+        &mut self.limits
+    }
+
+    /// How many bytes of the stream have been taken or passed.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// How many opcodes have been taken.
+    pub fn opcodes(&self) -> u64 {
+        self.opcodes
+    }
+
+    /// How many values the memo holds.
+    pub fn memoized(&self) -> usize {
+        self.memo.len()
+    }
+
+    /// How many bytes of a payload are still to be passed.
+    pub fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    /// `count` bytes have been passed outside of [`run`](Self::run): those of a payload, or what follows an event in the
+    /// stream without being opcodes, as the data of joblib's arrays do.
+    pub fn advance(&mut self, count: u64) {
+        self.position = self.position.saturating_add(count);
+        self.pending = self.pending.saturating_sub(count);
+    }
+
+    /// The error for a stream that ends here, though STOP has not been seen.
+    pub fn truncated(&self) -> Error {
+        Error::Truncated(format!(
+            "the pickle ends in the middle, after {} bytes and {} opcodes",
+            self.position, self.opcodes
+        ))
+    }
+
+    /// Take the whole opcodes of `piece`, which continues the stream where the last call and [`advance`](Self::advance)
+    /// left it, and say how many bytes were taken and why no more.
+    ///
+    /// # Errors
+    ///
+    /// If the stream is not a pickle, exceeds the limits, or the domain says so. The machine is of no use afterwards.
+    pub fn run(&mut self, piece: &[u8]) -> Result<(usize, Step<D::Event>), Error> {
+        let mut taken = 0;
+        if self.pending > 0 {
+            taken = usize::try_from(self.pending).map_or(piece.len(), |n| n.min(piece.len()));
+            self.advance(taken as u64);
+            if self.pending > 0 {
+                let at_least = usize::try_from(self.pending).unwrap_or(usize::MAX);
+                return Ok((taken, Step::More { at_least }));
+            }
+        }
+        if self.stopped {
+            return Ok((taken, Step::Stop));
+        }
+        let start = self.position.wrapping_sub(taken as u64);
+        loop {
+            let rest = piece.get(taken..).unwrap_or_default();
+            match self.step(rest) {
+                Ok(Next::On(length)) => {
+                    taken += length;
+                    self.position = start.wrapping_add(taken as u64);
+                }
+                Ok(Next::Payload(header, opcode, length)) => {
+                    taken += header;
+                    self.position = start.wrapping_add(taken as u64);
+                    self.pending = length;
+                    let step = Step::Payload {
+                        opcode,
+                        header,
+                        length,
+                    };
+                    return Ok((taken, step));
+                }
+                Ok(Next::Event(length, event)) => {
+                    taken += length;
+                    self.position = start.wrapping_add(taken as u64);
+                    return Ok((taken, Step::Event(event)));
+                }
+                Ok(Next::Stop(length)) => {
+                    taken += length;
+                    self.position = start.wrapping_add(taken as u64);
+                    self.stopped = true;
+                    return Ok((taken, Step::Stop));
+                }
+                Err(Short::More(at_least)) => {
+                    if self.position.saturating_add(at_least as u64) > self.limits.end
+                        && self.position.saturating_add(rest.len() as u64) >= self.limits.end
+                    {
+                        return Err(self.truncated());
+                    }
+                    return Ok((taken, Step::More { at_least }));
+                }
+                Err(Short::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// One opcode, if `rest` holds the whole of it.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "the loop over opcodes is the hot path of every reader"
+    )]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm to an opcode, in one place, is easier to compare with CPython's"
+    )]
+    fn step(&mut self, rest: &[u8]) -> Result<Next<D::Event>, Short> {
+        let at = self.position;
+        let Some(&opcode) = rest.first() else {
+            return Err(Short::More(1));
+        };
+        if self.opcodes >= self.limits.opcodes {
+            return Err(Error::Budget(format!(
+                "the pickle has more than {} opcodes (at byte {at})",
+                self.limits.opcodes
+            ))
+            .into());
+        }
+        let mut length = 1;
+        match opcode {
+            op::MARK => {
+                self.room(at)?;
+                self.marks.push(self.stack.len());
+                self.fence = self.stack.len();
+            }
+            op::STOP => {
+                let value = self.pop(at)?;
+                self.domain.stop(at + 1, value, self.stack.len())?;
+                self.opcodes += 1;
+                return Ok(Next::Stop(1));
+            }
+            op::POP => {
+                if self.marks.last() == Some(&self.stack.len()) {
+                    self.unmark(at)?;
+                } else {
+                    let value = self.pop(at)?;
+                    self.domain.dropped(at + 1, value);
+                }
+            }
+            op::POP_MARK => {
+                let mark = self.unmark(at)?;
+                self.stack.truncate(mark);
+            }
+            op::DUP => {
+                let value = self.top(at)?;
+                self.push(at, value)?;
+            }
+            op::NONE => {
+                let value = self.domain.none();
+                self.push(at, value)?;
+            }
+            op::NEWTRUE | op::NEWFALSE => {
+                let value = self.domain.boolean(opcode == op::NEWTRUE);
+                self.push(at, value)?;
+            }
+            op::BININT => {
+                let value = i32::from_le_bytes(fixed(rest)?);
+                length = 5;
+                let value = self.domain.integer(value.into());
+                self.push(at, value)?;
+            }
+            op::BININT1 => {
+                let [value] = fixed(rest)?;
+                length = 2;
+                let value = self.domain.integer(value.into());
+                self.push(at, value)?;
+            }
+            op::BININT2 => {
+                let value = u16::from_le_bytes(fixed(rest)?);
+                length = 3;
+                let value = self.domain.integer(value.into());
+                self.push(at, value)?;
+            }
+            op::BINFLOAT => {
+                let value = f64::from_be_bytes(fixed(rest)?);
+                length = 9;
+                let value = self.domain.float(value);
+                self.push(at, value)?;
+            }
+            op::INT | op::LONG | op::FLOAT | op::STRING | op::UNICODE => {
+                let line = self.line(rest, 1)?;
+                length += line.len() + 1;
+                if line.is_empty() && opcode != op::UNICODE {
+                    return Err(Error::malformed(at, "an empty line for a value").into());
+                }
+                let value = self.domain.line(at, opcode, line)?;
+                self.push(at, value)?;
+            }
+            op::BINGET => {
+                let [index] = fixed(rest)?;
+                length = 2;
+                let value = self.recall(at, index.into())?;
+                self.push(at, value)?;
+            }
+            op::LONG_BINGET => {
+                let index = u32::from_le_bytes(fixed(rest)?);
+                length = 5;
+                let value = self.recall(at, index.into())?;
+                self.push(at, value)?;
+            }
+            op::GET => {
+                let line = self.line(rest, 1)?;
+                length += line.len() + 1;
+                let value = self.recall(at, decimal(at, line)?)?;
+                self.push(at, value)?;
+            }
+            op::MEMOIZE => {
+                let value = self.top(at)?;
+                self.memo.append(at, value)?;
+            }
+            op::BINPUT => {
+                let value = self.top(at)?;
+                let [index] = fixed(rest)?;
+                length = 2;
+                self.memo.put(at, index.into(), value, self.opcodes)?;
+            }
+            op::LONG_BINPUT => {
+                let value = self.top(at)?;
+                let index = u32::from_le_bytes(fixed(rest)?);
+                length = 5;
+                self.memo.put(at, index.into(), value, self.opcodes)?;
+            }
+            op::PUT => {
+                let value = self.top(at)?;
+                let line = self.line(rest, 1)?;
+                length += line.len() + 1;
+                self.memo.put(at, decimal(at, line)?, value, self.opcodes)?;
+            }
+            op::SHORT_BINUNICODE
+            | op::SHORT_BINBYTES
+            | op::SHORT_BINSTRING
+            | op::LONG1
+            | op::BINUNICODE
+            | op::BINBYTES
+            | op::BINSTRING
+            | op::LONG4
+            | op::BINUNICODE8
+            | op::BINBYTES8
+            | op::BYTEARRAY8 => return self.counted(at, opcode, rest),
+            op::EMPTY_TUPLE | op::EMPTY_LIST | op::EMPTY_DICT | op::EMPTY_SET => {
+                let value = self.domain.empty(at, opcode)?;
+                self.push(at, value)?;
+            }
+            op::TUPLE1 | op::TUPLE2 | op::TUPLE3 => {
+                let count = usize::from(opcode - op::TUPLE1) + 1;
+                let from = self.below(at, count)?;
+                self.gather(at, opcode, from)?;
+            }
+            op::TUPLE | op::LIST | op::DICT | op::FROZENSET => {
+                let from = self.unmark(at)?;
+                if opcode == op::DICT && !(self.stack.len() - from).is_multiple_of(2) {
+                    return Err(Error::malformed(at, "a dict with a key that has no value").into());
+                }
+                self.gather(at, opcode, from)?;
+            }
+            op::APPEND => self.extend(at, opcode, self.stack.len().wrapping_sub(1))?,
+            op::SETITEM => self.extend(at, opcode, self.stack.len().wrapping_sub(2))?,
+            op::APPENDS | op::SETITEMS | op::ADDITEMS => {
+                let from = self.unmark(at)?;
+                self.extend(at, opcode, from)?;
+            }
+            op::GLOBAL => {
+                let (module, name) = self.two_lines(at, rest)?;
+                length += module.len() + name.len() + 2;
+                let value = self.domain.global(at, module, name)?;
+                self.push(at, value)?;
+            }
+            op::STACK_GLOBAL => {
+                let name = self.pop(at)?;
+                let module = self.pop(at)?;
+                let value = self.domain.stack_global(at, module, name)?;
+                self.push(at, value)?;
+            }
+            op::REDUCE => {
+                let arguments = self.pop(at)?;
+                let callable = self.pop(at)?;
+                let value = self.domain.reduce(at, callable, arguments)?;
+                self.push(at, value)?;
+            }
+            op::NEWOBJ | op::NEWOBJ_EX => {
+                let keywords = match opcode {
+                    op::NEWOBJ_EX => Some(self.pop(at)?),
+                    _ => None,
+                };
+                let arguments = self.pop(at)?;
+                let class = self.pop(at)?;
+                let value = self.domain.new_object(at, class, arguments, keywords)?;
+                self.push(at, value)?;
+            }
+            op::BUILD => {
+                let state = self.pop(at)?;
+                let instance = self.pop(at)?;
+                let (value, event) = self.domain.build(at, instance, state)?;
+                self.push(at, value)?;
+                if let Some(event) = event {
+                    self.opcodes += 1;
+                    return Ok(Next::Event(1, event));
+                }
+            }
+            op::OBJ => {
+                let from = self.unmark(at)?;
+                let Some((&class, items)) =
+                    self.stack.get(from..).unwrap_or_default().split_first()
+                else {
+                    return Err(underflow(at).into());
+                };
+                let value = self.domain.instantiate(at, class, items)?;
+                self.stack.truncate(from);
+                self.push(at, value)?;
+            }
+            op::INST => {
+                let (module, name) = self.two_lines(at, rest)?;
+                length += module.len() + name.len() + 2;
+                let from = self.unmark(at)?;
+                let class = self.domain.global(at, module, name)?;
+                let items = self.stack.get(from..).unwrap_or_default();
+                let value = self.domain.instantiate(at, class, items)?;
+                self.stack.truncate(from);
+                self.push(at, value)?;
+            }
+            op::EXT1 | op::EXT2 | op::EXT4 => {
+                let code = match opcode {
+                    op::EXT1 => u32::from(u8::from_le_bytes(fixed(rest)?)),
+                    op::EXT2 => u32::from(u16::from_le_bytes(fixed(rest)?)),
+                    _ => u32::from_le_bytes(fixed(rest)?),
+                };
+                length += 1 << (opcode - op::EXT1);
+                let value = self.domain.extension(at, code)?;
+                self.push(at, value)?;
+            }
+            op::PERSID => {
+                let line = self.line(rest, 1)?;
+                length += line.len() + 1;
+                let value = self.domain.persistent_line(at, line)?;
+                self.push(at, value)?;
+            }
+            op::BINPERSID => {
+                let id = self.pop(at)?;
+                let value = self.domain.persistent(at, id)?;
+                self.push(at, value)?;
+            }
+            op::PROTO => {
+                let [version] = fixed(rest)?;
+                length = 2;
+                if version > 5 {
+                    return Err(Error::Unsupported(format!(
+                        "pickle protocol {version} is not known (at byte {at})"
+                    ))
+                    .into());
+                }
+                self.domain.protocol(at, version)?;
+            }
+            op::FRAME => {
+                let frame = u64::from_le_bytes(fixed(rest)?);
+                length = 9;
+                if frame > self.limits.end.saturating_sub(at + 9) {
+                    return Err(self.truncated().into());
+                }
+                if let Some(event) = self.domain.frame(at, frame)? {
+                    self.opcodes += 1;
+                    return Ok(Next::Event(length, event));
+                }
+            }
+            op::NEXT_BUFFER => {
+                let value = self.domain.buffer(at)?;
+                self.push(at, value)?;
+            }
+            op::READONLY_BUFFER => {
+                let value = self.pop(at)?;
+                let value = self.domain.read_only(at, value)?;
+                self.push(at, value)?;
+            }
+            _ => {
+                return Err(
+                    Error::malformed(at, format!("no opcode of pickle: {opcode:#04x}")).into(),
+                );
+            }
+        }
+        self.opcodes += 1;
+        Ok(Next::On(length))
+    }
+
+    /// A counted opcode.
+    #[inline]
+    fn counted(&mut self, at: u64, opcode: u8, rest: &[u8]) -> Result<Next<D::Event>, Short> {
+        let (header, length) = match op::argument(opcode) {
+            Some(Argument::Counted(1)) => (2, u64::from(u8::from_le_bytes(fixed(rest)?))),
+            Some(Argument::Counted(4)) => (5, u64::from(u32::from_le_bytes(fixed(rest)?))),
+            _ => (9, u64::from_le_bytes(fixed(rest)?)),
+        };
+        let data = at.saturating_add(header as u64);
+        if length > (i64::MAX as u64).saturating_sub(data)
+            || (length > i32::MAX as u64 && matches!(opcode, op::LONG4 | op::BINSTRING))
+        {
+            return Err(
+                Error::malformed(at, format!("a length that cannot be: {length} bytes")).into(),
+            );
+        }
+        if data + length > self.limits.end {
+            return Err(Error::Truncated(format!(
+                "the pickle ends in the middle of a value of {length} bytes that begins at byte {data}"
+            ))
+            .into());
+        }
+        if self.domain.whole(at, opcode, data, length)? {
+            // A length that was asked for as a whole and has no place in memory cannot be waited for.
+            let end = usize::try_from(length)
+                .ok()
+                .and_then(|length| length.checked_add(header))
+                .ok_or_else(|| Error::Budget(format!("a value of {length} bytes")))?;
+            let Some(payload) = rest.get(header..end) else {
+                return Err(Short::More(end));
+            };
+            let value = self.domain.counted(at, opcode, data, payload)?;
+            self.push(at, value)?;
+            self.opcodes += 1;
+            return Ok(Next::On(end));
+        }
+        let value = self.domain.passed(at, opcode, data, length)?;
+        self.push(at, value)?;
+        self.opcodes += 1;
+        Ok(Next::Payload(header, opcode, length))
+    }
+
+    #[inline]
+    fn room(&self, at: u64) -> Result<(), Error> {
+        if self.stack.len() + self.marks.len() >= self.limits.stack {
+            return Err(Error::Budget(format!(
+                "the pickle keeps more than {} values on its stack (at byte {at})",
+                self.limits.stack
+            )));
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn push(&mut self, at: u64, value: D::Value) -> Result<(), Error> {
+        self.room(at)?;
+        self.stack.push(value);
+        Ok(())
+    }
+
+    #[inline]
+    fn top(&self, at: u64) -> Result<D::Value, Error> {
+        match self.stack.last() {
+            Some(&value) if self.stack.len() > self.fence => Ok(value),
+            _ => Err(underflow(at)),
+        }
+    }
+
+    #[inline]
+    fn pop(&mut self, at: u64) -> Result<D::Value, Error> {
+        let value = self.top(at)?;
+        self.stack.pop();
+        Ok(value)
+    }
+
+    /// Where the `count` topmost values begin.
+    #[inline]
+    fn below(&self, at: u64, count: usize) -> Result<usize, Error> {
+        match self.stack.len().checked_sub(count) {
+            Some(from) if from >= self.fence => Ok(from),
+            _ => Err(underflow(at)),
+        }
+    }
+
+    /// Remove the topmost mark, and say where the values above it begin.
+    #[inline]
+    fn unmark(&mut self, at: u64) -> Result<usize, Error> {
+        let mark = self
+            .marks
+            .pop()
+            .ok_or_else(|| Error::malformed(at, "no mark where one is needed"))?;
+        self.fence = self.marks.last().copied().unwrap_or(0);
+        Ok(mark)
+    }
+
+    /// Replace the values from `from` on by a collection of them.
+    #[inline]
+    fn gather(&mut self, at: u64, opcode: u8, from: usize) -> Result<(), Error> {
+        let items = self.stack.get(from..).unwrap_or_default();
+        let value = self.domain.collect(at, opcode, items)?;
+        self.stack.truncate(from);
+        self.push(at, value)
+    }
+
+    /// Move the values from `from` on into the one below.
+    #[inline]
+    fn extend(&mut self, at: u64, opcode: u8, from: usize) -> Result<(), Error> {
+        if from > self.stack.len() || from <= self.fence {
+            return Err(underflow(at));
+        }
+        let (below, items) = self.stack.split_at(from);
+        let Some(&target) = below.last() else {
+            return Err(underflow(at));
+        };
+        if items.is_empty() {
+            return Ok(());
+        }
+        if matches!(opcode, op::SETITEM | op::SETITEMS) && !items.len().is_multiple_of(2) {
+            return Err(Error::malformed(at, "a key that has no value"));
+        }
+        self.domain.extend(at, opcode, target, items)?;
+        self.stack.truncate(from);
+        Ok(())
+    }
+
+    #[inline]
+    fn recall(&self, at: u64, index: u64) -> Result<D::Value, Error> {
+        self.memo.get(index).ok_or_else(|| {
+            Error::malformed(at, format!("the memo holds no value of number {index}"))
+        })
+    }
+
+    /// The line that begins at `from`, without its newline.
+    fn line<'p>(&self, rest: &'p [u8], from: usize) -> Result<&'p [u8], Short> {
+        let tail = rest.get(from..).unwrap_or_default();
+        match tail.iter().position(|&byte| byte == b'\n') {
+            Some(length) if length <= self.limits.line => {
+                Ok(tail.get(..length).unwrap_or_default())
+            }
+            // Twice what there is, so that a long line is not searched over and over.
+            None if tail.len() <= self.limits.line => {
+                Err(Short::More(rest.len().saturating_mul(2).max(16)))
+            }
+            _ => Err(Error::Budget(format!(
+                "a line of more than {} bytes (at byte {})",
+                self.limits.line, self.position
+            ))
+            .into()),
+        }
+    }
+
+    fn two_lines<'p>(&self, at: u64, rest: &'p [u8]) -> Result<(&'p [u8], &'p [u8]), Short> {
+        let first = self.line(rest, 1)?;
+        let second = self.line(rest, first.len() + 2)?;
+        if first.is_empty() || second.is_empty() {
+            return Err(Error::malformed(at, "a global without a name").into());
+        }
+        Ok((first, second))
+    }
+}
+
+fn underflow(at: u64) -> Error {
+    Error::malformed(at, "an opcode that needs more values than there are")
+}
+
+/// The `N` bytes behind the opcode.
+#[inline]
+fn fixed<const N: usize>(rest: &[u8]) -> Result<[u8; N], Short> {
+    match rest.get(1..).and_then(|rest| rest.first_chunk::<N>()) {
+        Some(&bytes) => Ok(bytes),
+        None => Err(Short::More(N + 1)),
+    }
+}
+
+/// An index of the memo, in decimal.
+fn decimal(at: u64, line: &[u8]) -> Result<u64, Error> {
+    if !line.is_empty() && line.len() <= 19 && line.iter().all(u8::is_ascii_digit) {
+        return Ok(line
+            .iter()
+            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')));
+    }
+    Err(Error::malformed(
+        at,
+        "an index of the memo that is no number",
+    ))
+}
+
+#[cfg(test)]
+mod tests;

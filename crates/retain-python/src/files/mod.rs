@@ -1,0 +1,12 @@
+//! Files: what `dump` writes through and `load` reads through.
+
+mod faults;
+mod output;
+mod reader;
+mod reduce;
+mod sink;
+mod view;
+
+pub(crate) use reader::Reader;
+pub(crate) use reduce::{Reducer, Strided};
+pub(crate) use sink::Sink;

@@ -1,0 +1,62 @@
+//! Where a sink's bytes go.
+
+use std::io::{self, Write};
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use retain_format::{Encoder, Publication};
+
+/// Where the bytes of a dump go.
+pub(super) enum Output {
+    /// To a file that appears when it is whole.
+    File(Publication),
+    /// To a file, compressed.
+    Compressed(Box<dyn Encoder>, Publication),
+    /// To an object with a method `write`.
+    Object(Writer),
+    /// To an object with a method `write`, compressed.
+    CompressedObject(Box<dyn Encoder>),
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(publication) => publication.file().write(bytes),
+            Self::Compressed(encoder, _) | Self::CompressedObject(encoder) => encoder.write(bytes),
+            Self::Object(writer) => writer.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An object with a method `write`, as files have it.
+pub(super) struct Writer(pub(super) Py<PyAny>);
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        /// Bytes are handed over in copies of at most this size.
+        const MOST: usize = 1 << 20;
+        let part = &bytes[..bytes.len().min(MOST)];
+        Python::attach(|py| {
+            let _stay = crate::ending::Stay::begin();
+            let written = self
+                .0
+                .bind(py)
+                .call_method1(intern!(py, "write"), (PyBytes::new(py, part),))
+                .map_err(io::Error::other)?;
+            // A raw file may take less; files that tell nothing took all.
+            match written.extract::<usize>() {
+                Ok(count) if count <= part.len() => Ok(count),
+                _ => Ok(part.len()),
+            }
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

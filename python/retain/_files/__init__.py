@@ -1,0 +1,1 @@
+"""Files: `dump`, `load`, and what belongs to them."""

@@ -1,0 +1,205 @@
+"""`dump`: a value into a file."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from retain._files import compressors
+from retain._files.pickler import SPLICED, pickle_into, position, protocol_of, writer
+from retain._retain import Sink
+
+# Levels that joblib's codecs have; zstd has more.
+_LEVELS = range(10)
+_ZSTD_LEVELS = range(1, 23)
+
+
+def dump(
+    value: object,
+    filename: Any,
+    compress: Any = 0,
+    protocol: int | None = None,
+    *,
+    cloudpickle: bool = False,
+    progress: bool = False,
+    sign: Any = None,
+) -> list[str] | None:
+    """
+    Write a value to a file: a plain pickle, whose large buffers lie aligned and can be mapped.
+
+    The file appears when it is whole; a dump that fails or is interrupted leaves the old file as it was. It is read by
+    `load`, and by `pickle.load` and `joblib.load` without retain (unless compressed by zstd). Arrays of numpy, pandas,
+    pyarrow, scipy and torch go to it without being copied in memory.
+
+    Parameters
+    ----------
+    value : object
+        Anything that can be pickled.
+    filename : str, os.PathLike or file object
+        Where to write. A file object has a method `write` that takes bytes; it is not closed, and need not be seekable.
+    compress : int, bool, str or (str, int), default 0
+        0 or False: none, unless the name ends in ".z", ".gz", ".bz2", ".xz", ".lzma", ".lz4" or ".zst". An int from 1 to 9: that
+        level of the codec of the name's extension, or of zlib. True: that codec's default level. A str, or a str and a
+        level: the codec "zlib", "gzip", "bz2", "xz", "lzma", "lz4", "zstd" (levels 1 to 22) or one that was registered.
+        zstd uses all cores, and is the fastest for its size.
+    protocol : int, optional
+        The pickle protocol, from 0 to 5; 5 by default. Below 5 the file is what `pickle.dump` writes: without checksums,
+        and not to be mapped.
+    cloudpickle : bool, default False
+        Write functions and classes that cannot be imported (lambdas, closures, those of `__main__`) by value.
+    progress : bool, default False
+        Show how many bytes are written, with tqdm where it is installed.
+    sign : str or os.PathLike, optional
+        A secret key made by `retain keygen`, or the file that holds it: the file is signed with it.
+
+    Returns
+    -------
+    list of str, or None
+        `[filename]`; None for a file object.
+
+    Raises
+    ------
+    ValueError
+        If `compress` or `protocol` is none of the above, or `filename` neither a path nor a file object.
+    OSError
+        If the file cannot be written. What was there before is as it was.
+    pickle.PicklingError, TypeError, AttributeError
+        If a part of the value cannot be pickled.
+    """
+    if isinstance(filename, os.PathLike):
+        filename = os.fspath(filename)
+    path = filename if isinstance(filename, str) else None
+    codec, level = _codec(compress, path)
+    if path is None and not hasattr(filename, "write"):
+        raise ValueError(
+            "Second argument should be a filename or a file-like object, "
+            f"{filename!r} (type {type(filename)}) was given: the value comes first"
+        )
+    protocol = protocol_of(protocol)
+    if sign is not None:
+        raise ValueError("sign= is not there yet")
+    custom = compressors.registered(codec) if codec is not None else None
+    with _Progress(progress) as report:
+        if custom is not None:
+            _dump_custom(value, filename, custom, level, protocol, cloudpickle, report)
+        elif path is not None and _in_place(path):
+            with open(path, "wb", buffering=0) as file:
+                _dump_to(Sink(None, file, protocol >= SPLICED, codec, level, 0, report), value, protocol, cloudpickle)
+        else:
+            base = position(filename) if path is None else 0
+            file = filename if path is None else None
+            sink = Sink(path, file, protocol >= SPLICED, codec, level, base, report)
+            _dump_to(sink, value, protocol, cloudpickle)
+    return None if path is None else [path]
+
+
+def _dump_to(sink: Sink, value: object, protocol: int, by_value: bool) -> None:
+    try:
+        pickle_into(sink, value, protocol, by_value=by_value)
+        sink.finish(writer())
+    except BaseException as error:
+        sink.abort()
+        _advise(error, by_value)
+        raise
+
+
+def _advise(error: BaseException, by_value: bool) -> None:
+    text = str(error)
+    if not by_value and ("<lambda>" in text or "<locals>" in text or "__main__" in text):
+        error.add_note("dump(..., cloudpickle=True) writes functions and classes that cannot be imported by value")
+
+
+def _dump_custom(
+    value: object, target: Any, custom: Any, level: int | None, protocol: int, by_value: bool, report: Any
+) -> None:
+    """Write through the file object of a registered codec."""
+    if not isinstance(target, str):
+        with custom.compressor_file(target, compresslevel=level) as file:
+            _dump_to(Sink(None, file, protocol >= SPLICED, None, None, 0, report), value, protocol, by_value)
+        return
+    whole = Sink(target, None, False)
+    try:
+        with custom.compressor_file(_Raw(whole), compresslevel=level) as file:
+            _dump_to(Sink(None, file, protocol >= SPLICED, None, None, 0, report), value, protocol, by_value)
+        whole.finish("")
+    except BaseException:
+        whole.abort()
+        raise
+
+
+class _Raw:
+    """The file below a registered codec: what it writes is taken as it is."""
+
+    mode = "wb"
+
+    def __init__(self, sink: Sink) -> None:
+        self.write = sink.write
+        self.name = ""
+
+    def flush(self) -> None:
+        """Do nothing: all is written when the codec ends."""
+
+
+def _in_place(path: str) -> bool:
+    """Tell whether `path` is something that cannot be replaced, such as a device or a pipe."""
+    import stat
+
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _codec(compress: Any, path: str | None) -> tuple[str | None, int | None]:
+    """Return the codec and level that are asked for; (None, None) is no compression."""
+    named: str | None = None
+    level: Any = None
+    if isinstance(compress, tuple):
+        if len(compress) != 2:
+            raise ValueError(
+                "Compress argument tuple should contain exactly 2 elements: (compress method, compress level), "
+                f"you passed {compress!r}"
+            )
+        named, level = compress
+    elif isinstance(compress, str):
+        named = compress
+    elif compress is not True:
+        level = compress
+    if named is not None and named not in compressors.names():
+        raise ValueError(
+            f"Non valid compression method given: {named!r}. Possible values are {compressors.names()}."
+        )
+    codec = named
+    if named is None and path is not None:
+        codec = compressors.by_extension(path)
+        if codec is not None and level in (0, False):
+            level = None
+    if codec is None and level not in (0, False):
+        codec = "zlib"
+    levels = _ZSTD_LEVELS if codec == "zstd" else _LEVELS
+    if level is not None and level is not False and not (isinstance(level, int) and (level == 0 or level in levels)):
+        raise ValueError(f'Non valid compress level given: "{level}". Possible values are {list(levels)}.')
+    if codec is None or level in (0, False):
+        return None, None
+    return codec, level
+
+
+class _Progress:
+    """A progress bar in bytes, if one is wanted."""
+
+    def __init__(self, wanted: bool) -> None:
+        self._wanted = wanted
+        self._bar: Any = None
+
+    def __enter__(self) -> Any:
+        if not self._wanted:
+            return None
+        from retain._files.progress import bar
+
+        self._bar = bar()
+        return self._bar.report
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()

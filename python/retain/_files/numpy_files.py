@@ -1,0 +1,116 @@
+"""numpy's own files, `.npy` and `.npz`, read."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
+
+    import numpy as np
+
+_NPY = b"\x93NUMPY"
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # the second is of an archive without members
+
+
+def is_numpy_file(prefix: bytes) -> bool:
+    """Whether a file that begins so is a `.npy` or a `.npz`, or a zip archive at any rate."""
+    return prefix.startswith((_NPY, *_ZIP))
+
+
+def load_numpy_file(
+    source: str | BinaryIO,
+    mmap_mode: str | None = None,
+    ensure_native_byte_order: bool = False,
+    allow_pickle: bool = True,
+) -> np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]]:
+    """
+    Return the array of a `.npy`, or the arrays of a `.npz` by name, as a dict.
+
+    Parameters
+    ----------
+    source : str or file object
+        The file's name; or a seekable binary file that stands at the beginning, which cannot be mapped.
+    mmap_mode : {None, "r", "r+", "w+", "c"}
+        How to map a `.npy` into memory; "w+" is "r+", as nothing is to be created. A `.npz` is read.
+    ensure_native_byte_order : bool
+    allow_pickle : bool
+        Whether arrays of objects are loaded, which runs what the file says.
+
+    Raises
+    ------
+    retain.CorruptFileError
+        Where the file is damaged.
+    retain.UnsafeFileError
+        For arrays of objects, if they are not allowed.
+    """
+    from zipfile import BadZipFile
+    from zlib import error as zlib_error
+
+    from retain._files.errors import CorruptFileError
+
+    name = source if isinstance(source, str) else str(getattr(source, "name", "") or "the file")
+    if isinstance(source, str):
+        with open(source, "rb") as file:
+            prefix = file.read(len(_NPY))
+    else:
+        prefix = source.read(len(_NPY))
+        source.seek(-len(prefix), 1)
+    try:
+        if not prefix.startswith(_NPY):
+            return _archive(source, name, mmap_mode, ensure_native_byte_order, allow_pickle)
+        return _array(source, name, mmap_mode, ensure_native_byte_order, allow_pickle)
+    except CorruptFileError:
+        raise
+    except (ValueError, EOFError, BadZipFile, KeyError, NotImplementedError, zlib_error, SyntaxError) as error:
+        raise CorruptFileError(f"{name}: not a whole .npy or .npz file: {error}") from error
+
+
+def _archive(
+    source: str | BinaryIO, name: str, mmap_mode: str | None, native: bool, allow_pickle: bool
+) -> dict[str, np.ndarray[Any, Any]]:
+    import warnings
+    from zipfile import ZipFile
+
+    if mmap_mode is not None:
+        warnings.warn(
+            f"{name}: the arrays of a .npz cannot be mapped into memory, they are read; mmap_mode={mmap_mode!r} is "
+            "ignored",
+            stacklevel=4,
+        )
+    arrays = {}
+    with ZipFile(source) as archive:
+        for member in archive.namelist():
+            with archive.open(member) as file:
+                # numpy leaves the extension out of the names as well.
+                arrays[member.removesuffix(".npy")] = _array(file, f"{name}, {member}", None, native, allow_pickle)
+    return arrays
+
+
+def _array(
+    source: Any, name: str, mmap_mode: str | None, native: bool, allow_pickle: bool
+) -> np.ndarray[Any, Any]:
+    import numpy as np
+    from numpy.lib import format as npy
+
+    from retain._files.errors import CorruptFileError, UnsafeFileError
+    from retain._files.joblib_layout import in_native_byte_order
+
+    if isinstance(source, str):
+        if mmap_mode is not None:
+            mode: Any = "r+" if mmap_mode == "w+" else mmap_mode
+            return _without_objects(lambda: npy.open_memmap(source, mode=mode), name)
+        with open(source, "rb") as file:
+            return _array(file, name, None, native, allow_pickle)
+    if not allow_pickle:
+        try:
+            array = npy.read_array(source, allow_pickle=False)
+        except ValueError as error:
+            if "allow_pickle" in str(error) or "Object arrays" in str(error):
+                said = f"{name}: an array of Python objects, which only loading it as a whole could read"
+                raise UnsafeFileError(said) from error
+            raise
+    else:
+        array = npy.read_array(source, allow_pickle=True)
+    if not isinstance(array, np.ndarray):
+        raise CorruptFileError(f"{name}: holds no array")
+    return in_native_byte_order(array) if native else array

@@ -1,0 +1,299 @@
+"""
+The outline of a pickled value: plain data as it is, arrays by shape and dtype, all else by the names in the file.
+
+The stream is unpickled, but every class and function that it names is replaced by a stand-in that keeps what it is
+given and does nothing. Nothing is imported. A stream that would need more memory than it is worth is for the verifier
+to refuse first.
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass, field
+
+from retain._files.report import shape_text, visible
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any, SupportsIndex
+
+    class _Readable:
+        def read(self, size: int, /) -> bytes: ...
+        def readline(self) -> bytes: ...
+
+
+class StandIn:
+    """An object of a class, or the result of a function, that is only known by name."""
+
+    module = name = ""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> StandIn:
+        """Keep what the class or function was called with."""
+        made = object.__new__(cls)
+        made.args = args
+        made.kwargs = kwargs
+        made.state = None
+        made.members = []
+        made.items = []
+        return made
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    state: Any
+    members: list[Any]
+    items: list[tuple[Any, Any]]
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    # What pickle calls to fill lists, sets and dicts of other classes.
+    def append(self, member: Any) -> None:
+        """Keep a member."""
+        self.members.append(member)
+
+    add = append
+
+    def extend(self, members: Iterable[Any]) -> None:
+        """Keep members."""
+        self.members.extend(members)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.items.append((key, value))
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        raise pickle.PicklingError("an outline is for reading only")
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """An array whose items were not read."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    kind: str = "array"
+
+
+class Outliner(pickle.Unpickler):
+    """
+    An unpickler that runs nothing.
+
+    Parameters
+    ----------
+    stream : file object
+    persistent : callable, optional
+        What to do with persistent ids: takes the id and returns what stands for the object.
+    buffers : iterable, optional
+        What stands for the buffers that are not in the stream.
+    """
+
+    def __init__(
+        self,
+        stream: _Readable,
+        persistent: Callable[[Any], Any] | None = None,
+        buffers: Iterable[Any] | None = None,
+    ) -> None:
+        super().__init__(stream, buffers=buffers)
+        self._persistent = persistent
+        self._kinds: dict[tuple[str, str], type[StandIn]] = {}
+
+    def find_class(self, module: str, name: str, /) -> type[StandIn]:
+        """Return a stand-in of the name."""
+        kind = self._kinds.get((module, name))
+        if kind is None:
+            kind = type("StandIn", (StandIn,), {"module": module, "name": name})
+            self._kinds[module, name] = kind
+        return kind
+
+    def persistent_load(self, pid: Any, /) -> Any:
+        """Hand the id on."""
+        if self._persistent is None:
+            raise pickle.UnpicklingError("the file refers to objects outside of it (persistent ids)")
+        return self._persistent(pid)
+
+
+@dataclass(slots=True)
+class Node:
+    """A line of the outline, and what is below it."""
+
+    label: str
+    text: str
+    below: Iterable[Node] = field(default_factory=tuple)
+
+    def lines(self, depth: int, indent: str = "") -> Iterator[str]:
+        """Yield the lines of this node and, down to a depth, of those below it."""
+        yield f"{indent}{self.label}: {self.text}" if self.label else f"{indent}{self.text}"
+        if depth > 0:
+            for node in self.below:
+                yield from node.lines(depth - 1, indent + "  ")
+
+    def as_dict(self, depth: int) -> dict[str, Any]:
+        """Return the node as plain data."""
+        plain: dict[str, Any] = {"label": self.label, "text": self.text} if self.label else {"text": self.text}
+        if depth > 0 and (below := [node.as_dict(depth - 1) for node in self.below]):
+            plain["below"] = below
+        return plain
+
+
+def outline(value: Any, shown: int = 10) -> Node:
+    """
+    Return the outline of a value that an `Outliner` made.
+
+    Parameters
+    ----------
+    value : object
+    shown : int
+        How many members of each container have a line of their own.
+    """
+    return _node("", value, shown, ())
+
+
+def _node(label: str, value: Any, shown: int, above: tuple[int, ...]) -> Node:
+    if id(value) in above:
+        return Node(label, "(again the object that it is in)")
+    above = (*above, id(value))
+    if isinstance(value, StandIn):
+        return _stand_in(label, value, shown, above)
+    if isinstance(value, dict):
+        return Node(label, f"dict of {len(value):,}", _members(_keyed(value.items()), len(value), shown, above))
+    if isinstance(value, (list, tuple)):
+        members = ((f"[{place}]", member) for place, member in enumerate(value))
+        return Node(label, f"{type(value).__name__} of {len(value):,}", _members(members, len(value), shown, above))
+    if isinstance(value, (set, frozenset)):
+        members = (("-", member) for member in value)
+        return Node(label, f"{type(value).__name__} of {len(value):,}", _members(members, len(value), shown, above))
+    return Node(label, _plain(value))
+
+
+def _members(members: Iterable[tuple[str, Any]], count: int, shown: int, above: tuple[int, ...]) -> Iterator[Node]:
+    for place, (label, member) in enumerate(members):
+        if place == shown:
+            yield Node("", f"and {count - shown:,} more")
+            return
+        yield _node(label, member, shown, above)
+
+
+def _keyed(items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
+    for key, value in items:
+        yield f"[{_plain(key)}]", value
+
+
+def _plain(value: Any, most: int = 60) -> str:
+    if isinstance(value, Array):
+        return f"{value.kind} {visible(value.dtype)} {shape_text(value.shape)}"
+    if isinstance(value, StandIn):
+        return _title(value)
+    if isinstance(value, type) and issubclass(value, StandIn):
+        return f"the name {visible(value.module)}.{visible(value.name)}"
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        kind = "bytes" if isinstance(value, bytes) else "bytearray"
+        return f"{kind} of {len(value):,}: {bytes(value[:16])!r}{'...' if len(value) > 16 else ''}"
+    if isinstance(value, str):
+        return repr(value) if len(value) <= most else f"{value[:most]!r}... ({len(value):,} characters)"
+    if isinstance(value, int) and value.bit_length() > 4 * most:
+        return f"an integer of {value.bit_length():,} bits"
+    if isinstance(value, (tuple, frozenset)):
+        return f"{type(value).__name__} of {len(value):,}"
+    return repr(value)
+
+
+# --- what stand-ins stand for -------------------------------------------------------------------------------------
+
+
+def _stand_in(label: str, value: StandIn, shown: int, above: tuple[int, ...]) -> Node:
+    known = _known(value)
+    if known is not None:
+        return Node(label, known)
+    parts: list[tuple[str, Any]] = []
+    state = value.state
+    # Slots come as the second of a pair.
+    if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict) and isinstance(state[0], dict | None):
+        state = {**(state[0] or {}), **state[1]}
+    if not _is_constructor(value):
+        parts += [(f"argument {place}", each) for place, each in enumerate(value.args)]
+        parts += [(f"argument {key}", each) for key, each in value.kwargs.items()]
+    if isinstance(state, dict):
+        parts += [(f".{key}" if isinstance(key, str) else f"[{_plain(key)}]", each) for key, each in state.items()]
+    elif state is not None:
+        parts.append(("state", state))
+    parts += _keyed(value.items)
+    parts += [(f"[{place}]", each) for place, each in enumerate(value.members)]
+    return Node(label, _title(value), _members(((visible(name), each) for name, each in parts), len(parts), shown, above))
+
+
+# Functions that make an object of the class that is their first argument.
+_CONSTRUCTORS = {("copyreg", "_reconstructor"), ("copy_reg", "_reconstructor"), ("copyreg", "__newobj__")}
+_NUMPY = ("numpy.core.", "numpy._core.")
+
+
+def _is_constructor(value: StandIn) -> bool:
+    return (value.module, value.name) in _CONSTRUCTORS and bool(value.args)
+
+
+def _title(value: StandIn) -> str:
+    made = value.args[0] if _is_constructor(value) else type(value)
+    if isinstance(made, type) and issubclass(made, StandIn):
+        return f"{visible(made.module)}.{visible(made.name)}"
+    return f"{visible(value.module)}.{visible(value.name)}"
+
+
+def _known(value: StandIn) -> str | None:
+    """Return the text of numpy's objects, which are made by functions of no telling names."""
+    if not value.module.startswith("numpy"):
+        return None
+    if value.name == "dtype":
+        return f"dtype {dtype_text(value)}"
+    if not value.module.startswith(_NUMPY):
+        return None
+    if value.name == "_frombuffer" and len(value.args) == 4:
+        _, dtype, shape, _ = value.args
+        return _array_text(dtype, shape)
+    if value.name == "_reconstruct" and isinstance(value.state, tuple) and len(value.state) == 5:
+        _, shape, dtype, _, _ = value.state
+        return _array_text(dtype, shape)
+    if value.name == "scalar" and value.args:
+        return f"numpy scalar {dtype_text(value.args[0])}"
+    return None
+
+
+def _array_text(dtype: Any, shape: Any) -> str | None:
+    if isinstance(shape, tuple) and all(isinstance(length, int) for length in shape):
+        return _plain(Array(dtype_text(dtype), shape))
+    return None
+
+
+def wrapped_array(wrapper: Any) -> Array:
+    """Return what stands for the array of a stand-in of joblib's wrapper."""
+    state = wrapper.state if isinstance(wrapper, StandIn) and isinstance(wrapper.state, dict) else {}
+    shape = state.get("shape")
+    known = isinstance(shape, tuple) and all(isinstance(length, int) for length in shape)
+    subclass = state.get("subclass")
+    kind = subclass.name if isinstance(subclass, type) and issubclass(subclass, StandIn) else "array"
+    return Array(
+        dtype_text(state.get("dtype")),
+        shape if known and isinstance(shape, tuple) else (),
+        "array" if kind in {"ndarray", "memmap"} else visible(kind),
+    )
+
+
+_CODES = {
+    "b": "bool", "f2": "float16", "f4": "float32", "f8": "float64", "f16": "longdouble", "c8": "complex64",
+    "c16": "complex128", "O": "object", "O8": "object", "O4": "object",
+    **{f"i{size}": f"int{size * 8}" for size in (1, 2, 4, 8)},
+    **{f"u{size}": f"uint{size * 8}" for size in (1, 2, 4, 8)},
+    "b1": "bool",
+}  # fmt: skip
+
+
+def dtype_text(dtype: Any) -> str:
+    """Return the text of a stand-in of numpy's dtype: what it was made of."""
+    if not isinstance(dtype, StandIn) or not dtype.args or not isinstance(dtype.args[0], str):
+        return _title(dtype) if isinstance(dtype, StandIn) else "?"
+    code = dtype.args[0]
+    state = dtype.state if isinstance(dtype.state, tuple) else ()
+    order = state[1] if len(state) > 1 and isinstance(state[1], str) else "="
+    names = state[3] if len(state) > 3 else None
+    if isinstance(names, tuple):
+        return f"record of {', '.join(str(name) for name in names)}"
+    text = _CODES.get(code, code)
+    return f"{text} (big-endian)" if order == ">" else text
