@@ -20,7 +20,7 @@ pub mod opcode;
 mod publish;
 mod read_at;
 pub mod seekable;
-mod sign;
+pub mod sign;
 mod splice;
 mod stored;
 pub mod wrappers;
