@@ -16,6 +16,7 @@ pub mod foreign;
 mod layout;
 pub mod machine;
 mod memo;
+pub mod npy;
 pub mod opcode;
 mod publish;
 mod read_at;
