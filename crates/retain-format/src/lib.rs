@@ -12,6 +12,7 @@ mod error;
 pub mod machine;
 mod memo;
 pub mod opcode;
+pub mod verify;
 pub mod wrappers;
 
 pub use error::Error;
