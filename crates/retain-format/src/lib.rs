@@ -25,6 +25,7 @@ pub mod sign;
 mod splice;
 mod stored;
 mod streamed;
+pub mod verify;
 pub mod wrappers;
 
 pub use codec::{Codec, Encoder};
