@@ -97,7 +97,8 @@ class Outliner(pickle.Unpickler):
         persistent: Callable[[Any], Any] | None = None,
         buffers: Iterable[Any] | None = None,
     ) -> None:
-        super().__init__(stream, buffers=buffers)
+        # The texts of Python 2 are in no encoding that is known; this one takes them all.
+        super().__init__(stream, encoding="latin1", buffers=buffers)
         self._persistent = persistent
         self._kinds: dict[tuple[str, str], type[StandIn]] = {}
 
@@ -265,8 +266,29 @@ def _known(value: StandIn) -> str | None:
         elif value.name == "_reconstruct" and isinstance(state, tuple) and len(state) == 5:
             known = _array_text(state[2], state[1])
         elif value.name == "scalar" and value.args:
-            known = f"numpy scalar {dtype_text(value.args[0])}"
+            known = _scalar_text(*value.args)
     return known
+
+
+# The formats of struct for numpy's scalars that it has.
+_FORMATS = {
+    "f2": "e", "f4": "f", "f8": "d", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I",
+    "u8": "Q", "b1": "?",
+}  # fmt: skip
+
+
+def _scalar_text(dtype: Any, data: Any = None, *_: Any) -> str:
+    import struct
+
+    text = f"numpy scalar {dtype_text(dtype)}"
+    code = dtype.args[0] if isinstance(dtype, StandIn) and dtype.args else None
+    if isinstance(data, str):
+        # Bytes that protocol 2 writes as a text.
+        data = data.encode("latin1", "replace")
+    if not (isinstance(code, str) and code in _FORMATS and isinstance(data, bytes)):
+        return text
+    form = (">" if text.endswith("(big-endian)") else "<") + _FORMATS[code]
+    return f"{text}: {struct.unpack(form, data)[0]}" if len(data) == struct.calcsize(form) else text
 
 
 def _array_text(dtype: Any, shape: Any) -> str | None:
