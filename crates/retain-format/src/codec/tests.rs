@@ -70,6 +70,7 @@ fn names_and_extensions_lead_back() {
 fn every_size_comes_back() {
     for codec in Codec::ALL {
         // A fast level: the sizes are the matter here.
+        let least = (*codec.levels().start()).max(0);
         for length in [
             0,
             1,
@@ -80,10 +81,10 @@ fn every_size_comes_back() {
             65_537,
             1 << 20,
             (1 << 20) + 1,
-            5_000_003,
+            2_500_003,
         ] {
             let content = sample(length);
-            let packed = compress(codec, Some(1), &content);
+            let packed = compress(codec, Some(least), &content);
             assert!(
                 decompress(codec, &packed).unwrap() == content,
                 "{codec:?} {length}"
@@ -94,7 +95,7 @@ fn every_size_comes_back() {
 
 #[test]
 fn every_level_comes_back() {
-    let content = sample(200_000);
+    let content = sample(100_000);
     for codec in Codec::ALL {
         let levels = if codec == Codec::Zstd {
             -7..=22
@@ -120,7 +121,7 @@ fn every_level_comes_back() {
 
 #[test]
 fn the_same_content_gives_the_same_bytes() {
-    let content = sample(3_000_000);
+    let content = sample(2_200_000);
     for codec in Codec::ALL {
         let at_once = compress(codec, Some(1), &content);
         let mut in_pieces = Vec::new();
@@ -160,9 +161,9 @@ fn a_stream_cut_anywhere_is_truncated() {
 
 #[test]
 fn a_flipped_bit_is_an_error_or_changes_nothing_that_is_checked() {
-    let content = sample(300);
+    let content = sample(120);
     for codec in Codec::ALL {
-        let packed = compress(codec, None, &content);
+        let packed = compress(codec, Some(1), &content);
         for at in 0..packed.len() {
             for bit in 0..8 {
                 let mut damaged = packed.clone();

@@ -73,7 +73,7 @@ fn word<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 
 /// Finds and checks the table; `None` where the file has none, or one whose frames are too large to be read alone.
 pub(super) fn find(source: &(impl ReadAt + ?Sized)) -> io::Result<Option<Table>> {
-    let end = sign::unsigned_len(source);
+    let end = sign::unsigned_len(source)?;
     let Some(footer_at) = end.checked_sub(FOOTER) else {
         return Ok(None);
     };

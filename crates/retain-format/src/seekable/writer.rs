@@ -14,7 +14,7 @@ use crate::codec::Encoder;
 /// whatever their number.
 ///
 /// ```
-/// use retain_format::{codec::Encoder, seekable::{Framed, Seekable}, read_at::ReadAt};
+/// use retain_format::{Encoder, ReadAt, Seekable, seekable::Framed};
 /// use std::io::Write;
 ///
 /// let mut file = Vec::new();

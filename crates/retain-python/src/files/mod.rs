@@ -1,6 +1,7 @@
 //! Files: what `dump` writes through and `load` reads through.
 
 mod faults;
+mod input;
 mod output;
 mod reader;
 mod reduce;
