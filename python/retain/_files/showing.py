@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from retain._files.errors import UnsafeFileError
-from retain._files.outline import Array, Node, Outliner, outline
+from retain._files.errors import CorruptFileError, UnsafeFileError
+from retain._files.outline import Array, Buffer, Node, Outliner, StandIn, outline, wrapped
 from retain._files.report import Report, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+    from typing import Any
 
 
 def show(filename: str, shown: int = 10) -> Node:
@@ -57,5 +58,55 @@ def _pickled(filename: str, shown: int) -> Node:
     if report.verdict not in ("safe", "needs trust"):
         reasons = [each.reason for each in report.refusals] or [report.verdict]
         raise UnsafeFileError(f"not shown, since it is {report.verdict}: {'; '.join(reasons[:5])}", filename)
-    stream = open_stream(filename)
-    return outline(Outliner(stream, stream.persistent, stream).load(), shown)
+    reader = _opened(filename)
+    return outline(_Outliner(reader).load(), shown)
+
+
+def _opened(filename: str) -> Any:
+    from retain._retain import Reader
+
+    reader = Reader.open(filename, lambda _offset, length: Buffer(length))
+    if isinstance(reader, bytes):
+        import io
+
+        from retain._files.legacy import read_z
+
+        with open(filename, "rb") as file:
+            reader = Reader.of(io.BytesIO(read_z(file, filename)), False)
+    return reader
+
+
+class _Outliner(Outliner):
+    """Outlines what a reader gives, and passes over the bytes of arrays."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+        super().__init__(reader, self._array, self._buffers())
+
+    def _buffers(self) -> Iterator[Buffer]:
+        for buffer in self._reader:
+            yield buffer if isinstance(buffer, Buffer) else Buffer(len(buffer))
+
+    def _array(self, wrapper: Any) -> Any:
+        reader = self._reader
+        if not reader.arrive():
+            raise UnsafeFileError(f"an object outside of the file is wanted, by the id {wrapper!r}")
+        if isinstance(wrapper, StandIn) and wrapper.name != "NumpyArrayWrapper":
+            name = wrapper.state.get("filename") if isinstance(wrapper.state, dict) else None
+            reader.resume()
+            return Array("", (), f"array in the file {name!r}")
+        found = wrapped(wrapper)
+        if found is None:
+            raise CorruptFileError("the description of an array makes no sense")
+        if found.nbytes is None:
+            reader.enter()
+            Outliner(reader).load()
+            reader.leave()
+        else:
+            if found.aligned:
+                padding = bytearray(1)
+                reader.read_raw(padding)
+                reader.skip_raw(padding[0])
+            reader.skip_raw(found.nbytes)
+        reader.resume()
+        return found.array
