@@ -90,6 +90,17 @@ class Buffer:
         return f"buffer of {self.length:,} bytes"
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """An array in a file of its own, as joblib before 0.10 kept them."""
+
+    filename: str
+
+    def text(self) -> str:
+        """Return what a line says of it."""
+        return f"array in the file {self.filename!r}"
+
+
 class Outliner(pickle.Unpickler):
     """
     An unpickler that runs nothing.
@@ -196,7 +207,7 @@ def _keyed(items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, (Array, Buffer)):
+    if isinstance(value, (Array, Beside, Buffer)):
         return value.text()
     if isinstance(value, StandIn):
         return _title(value)
@@ -330,7 +341,7 @@ def wrapped(wrapper: Any) -> Wrapped | None:
     if not isinstance(shape, tuple) or not all(isinstance(length, int) and length >= 0 for length in shape):
         return None
     itemsize = _itemsize(dtype)
-    if itemsize is None:
+    if itemsize is None or not isinstance(dtype, StandIn):
         return None
     subclass = state.get("subclass")
     kind = subclass.name if isinstance(subclass, type) and issubclass(subclass, StandIn) else "ndarray"
