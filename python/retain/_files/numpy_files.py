@@ -130,14 +130,14 @@ def _mapped(filename: str, mmap_mode: str) -> np.ndarray[Any, Any] | None:
     return array if mode == "r" else npy.open_memmap(filename, mode=mode)
 
 
-def described(source: str) -> list[tuple[str, str, tuple[int, ...]]]:
+def infos(source: str) -> list[dict[str, Any]]:
     """
-    Return the name, the dtype and the shape of each array in a `.npy` or `.npz`, without reading its items.
+    Return what a report says of each array in a `.npy` or `.npz`, without reading their items.
 
     Parameters
     ----------
     source : str
-        The file's name. The array of a `.npy` has no name.
+        The file's name. The array of a `.npy` has an empty path.
 
     Raises
     ------
@@ -152,22 +152,37 @@ def described(source: str) -> list[tuple[str, str, tuple[int, ...]]]:
     try:
         with open(source, "rb") as file:
             if file.read(len(_NPY)) == _NPY:
+                end = file.seek(0, 2)
                 file.seek(0)
-                return [("", *_head(file))]
-        found = []
+                found = _info("", file)
+                if not found["object"] and found["offset"] + found["nbytes"] > end:
+                    raise EOFError(f"it ends after {end:,} bytes, in the middle of the array")  # noqa: TRY301
+                return [found]
+        members = []
         with ZipFile(source) as archive:
             for member in archive.namelist():
                 with archive.open(member) as part:
-                    found.append((member.removesuffix(".npy"), *_head(part)))
+                    # Where it lies in the archive is zip's business.
+                    members.append({**_info(member.removesuffix(".npy"), part), "offset": None})
     except (ValueError, EOFError, BadZipFile, KeyError, NotImplementedError, zlib_error, SyntaxError) as error:
         raise CorruptFileError(f"not a whole .npy or .npz file: {error}", source) from error
-    return found
+    return members
 
 
-def _head(file: Any) -> tuple[str, tuple[int, ...]]:
+def _info(path: str, file: Any) -> dict[str, Any]:
+    from math import prod
+
     from numpy.lib import format as npy
 
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return str(dtype), shape
+    shape, fortran, dtype = read(file)
+    return {
+        "path": path,
+        "dtype": str(dtype),
+        "shape": shape,
+        "order": "F" if fortran else "C",
+        "offset": None if dtype.hasobject else file.tell(),
+        "nbytes": prod(shape) * dtype.itemsize,
+        "object": dtype.hasobject,
+    }

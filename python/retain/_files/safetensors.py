@@ -74,7 +74,7 @@ def read(filename: str) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]
     """
     import numpy as np
 
-    entries, metadata, start, size = _entries(filename)
+    entries, texts, start, size = _entries(filename)
     data = np.memmap(filename, np.uint8, "r", start, (size - start,)) if size > start else np.empty(0, np.uint8)
     arrays = {}
     for entry in entries:
@@ -84,13 +84,29 @@ def read(filename: str) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]
             raise SafetensorsError(f"{filename}: the array {entry.name!r} is of dtype {entry.dtype}: {reason}")
         part = np.asarray(data)[entry.begin : entry.end]
         arrays[entry.name] = part.view(code).reshape(entry.shape)
-    return arrays, metadata
+    return arrays, texts
 
 
-def described(filename: str) -> tuple[list[tuple[str, str, tuple[int, ...]]], dict[str, str]]:
-    """Return the name, the dtype and the shape of each array of a file, and its metadata."""
-    entries, metadata, _, _ = _entries(filename)
-    return [(entry.name, entry.dtype, entry.shape) for entry in entries], metadata
+def infos(filename: str) -> list[dict[str, Any]]:
+    """Return what a report says of each array of a file, without reading their items."""
+    entries, _, start, _ = _entries(filename)
+    return [
+        {
+            "path": entry.name,
+            "dtype": entry.dtype,
+            "shape": entry.shape,
+            "order": "C",
+            "offset": start + entry.begin,
+            "nbytes": entry.end - entry.begin,
+            "object": False,
+        }
+        for entry in entries
+    ]
+
+
+def metadata(filename: str) -> dict[str, str]:
+    """Return the texts that a file holds beside its arrays."""
+    return _entries(filename)[1]
 
 
 def _entries(filename: str) -> tuple[list[_Entry], dict[str, str], int, int]:
@@ -120,8 +136,8 @@ def _header(file: BinaryIO, size: int, filename: str) -> tuple[list[_Entry], dic
         header = json.loads(text.decode("utf-8"), object_pairs_hook=_no_name_twice, parse_constant=_no_constants)
     except (ValueError, RecursionError) as error:
         raise wrong(f"the header is not proper JSON: {error}") from error
-    metadata = header.pop("__metadata__", {})
-    if not (isinstance(metadata, dict) and all(isinstance(each, str) for each in metadata.values())):
+    texts = header.pop("__metadata__", {})
+    if not (isinstance(texts, dict) and all(isinstance(each, str) for each in texts.values())):
         raise wrong("__metadata__ holds more than texts")
     entries = []
     for name, given in header.items():
@@ -133,7 +149,7 @@ def _header(file: BinaryIO, size: int, filename: str) -> tuple[list[_Entry], dic
     fault = _fault(entries, size - 8 - length)
     if fault is not None:
         raise wrong(fault)
-    return entries, metadata, 8 + length
+    return entries, texts, 8 + length
 
 
 def _fault(entries: list[_Entry], nbytes: int) -> str | None:
