@@ -7,13 +7,14 @@ from typing import Any
 
 from retain._files import numpy_files, safetensors
 from retain._files.report import Report
+from retain._files.safe import grants
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def scan(filename: str | os.PathLike[str], *, trusted: Iterable[str] = ()) -> Report:
+def scan(filename: str | os.PathLike[str], trusted: Iterable[str] = ()) -> Report:
     """
     Tell what is in a file, and whether `safe_load` loads it. Nothing that the file names is imported or run.
 
@@ -53,24 +54,33 @@ def scan(filename: str | os.PathLike[str], *, trusted: Iterable[str] = ()) -> Re
         return _of_arrays(path, "npz" if start.startswith(b"PK") else "npy")
     if path.lower().endswith(".safetensors") or safetensors.looks_like(start):
         return _of_arrays(path, "safetensors")
-    return Report.from_scan(path, _pickled(path, start, list(trusted)))
+    return Report.from_scan(path, _pickled(path, start, grants(trusted)))
 
 
 def _pickled(path: str, start: bytes, trusted: list[str]) -> dict[str, Any]:
-    from retain import _retain
+    from io import BytesIO
+
     from retain._files.errors import CorruptFileError
     from retain._files.legacy import Z_PREFIX, read_z
+    from retain._files.safe import LIMIT
+    from retain._retain import Block, scan_block, scan_file
 
-    found: dict[str, Any]
-    if not start.startswith(Z_PREFIX):
-        found = _retain.scan(path, trusted)
-        return found
-    with open(path, "rb") as file:
-        try:
-            found = _retain.scan(read_z(file, path), trusted)
-        except CorruptFileError as error:
-            found = {**_NOTHING, "verdict": "damaged", "damage": error.reason}
-    return {**found, "format": "joblib", "codec": "zlib", "size": os.path.getsize(path)}
+    found: Any
+    size = os.path.getsize(path)
+    try:
+        if start.startswith(Z_PREFIX):
+            with open(path, "rb") as file:
+                block: Any = Block.of(BytesIO(read_z(file, path)), LIMIT)
+            found = scan_block(block, trusted, LIMIT)
+            return {**found, "format": "joblib", "codec": "zlib", "size": size}
+        found = scan_file(path, trusted, LIMIT)
+        if found["verdict"] == "unsafe":
+            # Some of what is refused in passing is harmless to those who look at all of it.
+            block = Block.of_file(path, LIMIT)
+            found = scan_block(block, trusted, LIMIT)
+    except CorruptFileError as error:
+        found = {**_NOTHING, "format": "unknown", "verdict": "damaged", "damage": error.reason, "size": size}
+    return dict(found)
 
 
 _NOTHING: dict[str, Any] = {
