@@ -110,5 +110,9 @@ def any_registered() -> bool:
 
 def by_prefix(start: bytes) -> Any:
     """Return the registered codec whose files begin so, or None."""
-    fitting = [wrapper for wrapper in _registered.values() if wrapper.prefix and start.startswith(wrapper.prefix)]
+    fitting = [
+        wrapper
+        for wrapper in _registered.values()
+        if isinstance(wrapper.prefix, bytes) and wrapper.prefix and start.startswith(wrapper.prefix)
+    ]
     return max(fitting, key=lambda wrapper: len(wrapper.prefix), default=None)

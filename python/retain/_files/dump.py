@@ -170,7 +170,7 @@ def _codec(compress: Any, path: str | None) -> tuple[str | None, int | None]:
     elif compress is not True:
         level = compress
     if named is not None and named not in compressors.names():
-        raise ValueError(f"Non valid compression method given: {named!r}. Possible values are {compressors.names()}.")
+        raise ValueError(f"Non valid compression method given: \"{named}\". Possible values are {compressors.names()}.")
     codec = named
     if named is None and path is not None:
         codec = compressors.by_extension(path)

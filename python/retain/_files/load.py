@@ -169,7 +169,12 @@ def _load_object(file: Any, mmap_mode: str | None, native: bool) -> Any:
 
 def opened(file: Any) -> Any:
     """Return a reader of a file object; the file's first bytes if it holds no pickle."""
-    return Reader.of(file, not _is_seekable(file))
+    seekable = _is_seekable(file)
+    if seekable and not hasattr(file, "peek"):
+        # What was just written to memory is read from its beginning, as joblib does.
+        position = file.tell()
+        file.seek(position if file.read(1) else 0)
+    return Reader.of(file, not seekable)
 
 
 def _is_seekable(file: Any) -> bool:
