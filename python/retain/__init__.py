@@ -2,7 +2,8 @@
 Compute once, retain the result.
 
 `cache`, `lru_cache` and `cached_property` are those of :mod:`functools`, faster. `memoize` does what they lack, and
-`Cache` is the table below it as a mapping. `hash` tells who a value is, `identity` who a function is.
+`Cache` is the table below it as a mapping. `hash` tells who a value is, `identity` who a function is. `dump` and `load`
+keep values in files.
 `retain.cacheutils` is boltons' module of that name.
 """
 
@@ -13,20 +14,43 @@ from retain._retain import hash, identity
 
 __all__ = [
     "Cache",
+    "CorruptFileError",
     "IdentityWarning",
+    "Report",
+    "SignatureError",
+    "UnsafeFileError",
     "cache",
     "cached_property",
+    "dump",
     "explain",
     "hash",
     "identity",
+    "load",
     "lru_cache",
     "memoize",
+    "register_compressor",
     "register_key",
+    "safe_load",
+    "scan",
 ]
 __version__ = "0.1.0"
 
 # What few programs need is imported by those that do.
-_LATER = {"IdentityWarning": "retain._identity", "explain": "retain._explain", "register_key": "retain._parts"}
+_LATER = {
+    "CompressorWrapper": "retain._files.compressors",
+    "CorruptFileError": "retain._files.errors",
+    "IdentityWarning": "retain._identity",
+    "SignatureError": "retain._files.errors",
+    "UnsafeFileError": "retain._files.errors",
+    "dump": "retain._files.dump",
+    "explain": "retain._explain",
+    "load": "retain._files.load",
+    "register_compressor": "retain._files.compressors",
+    "register_key": "retain._parts",
+    "Report": "retain._files.report",
+    "safe_load": "retain._files.safe",
+    "scan": "retain._files.scan",
+}
 
 
 def __dir__() -> list[str]:

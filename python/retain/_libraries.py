@@ -25,7 +25,7 @@ class Origin(NamedTuple):
 STANDARD = Origin("standard")
 OWN = Origin("own")
 
-_STANDARD_FOLDER = os.path.dirname(os.path.realpath(os.__file__))  # noqa: PTH120  # a str is compared
+_STANDARD_FOLDER = os.path.dirname(os.path.realpath(os.__file__))  # a str is compared
 _INSTALLED = ("site-packages", "dist-packages")
 # By name and file: another file under the name, or the same after a move, is looked at anew.
 _known: dict[tuple[str, str | None], Origin] = {}

@@ -106,10 +106,10 @@ def _content(filename: object) -> bytes | None:
     if type(filename) is not str or filename.endswith((".py", ".pyc")):
         return None
     try:
-        status = os.stat(filename)  # noqa: PTH116  # as below
+        status = os.stat(filename)  # as below
         key = filename, status.st_mtime_ns, status.st_size
         if key not in _files:
-            with open(filename, "rb") as file:  # noqa: PTH123  # a name, not a path, is what modules have
+            with open(filename, "rb") as file:  # a name, not a path, is what modules have
                 _files[key] = digest(file.read())
         return _files[key]
     except OSError:

@@ -85,7 +85,7 @@ def module_source(name: str, namespace: dict[str, Any]) -> bytes | None:
 def _node(code: CodeType, namespace: dict[str, Any]) -> Function | None:
     # The part of a source that this very code was compiled from.
     filename, known = code.co_filename, namespace.get("__file__")
-    if type(known) is str and not os.path.isabs(filename) and known.endswith(os.sep + filename):  # noqa: PTH117
+    if type(known) is str and not os.path.isabs(filename) and known.endswith(os.sep + filename):
         filename = known  # it was relative to a folder that may not be the current one any more
     file = _file(filename, code.co_flags & _FUTURE, namespace)
     if file is None:
@@ -148,7 +148,7 @@ def _read(filename: str, namespace: dict[str, Any]) -> tuple[str | bytes | None,
     key = _file_key(filename)
     if key is not None:
         try:
-            with open(filename, "rb") as file:  # noqa: PTH123  # a name, not a path, is what code has
+            with open(filename, "rb") as file:  # a name, not a path, is what code has
                 return file.read(), key
         except OSError:
             pass
@@ -161,7 +161,7 @@ def _read(filename: str, namespace: dict[str, Any]) -> tuple[str | bytes | None,
 
 def _file_key(filename: str) -> tuple[int, int, int] | None:
     try:
-        status = os.stat(filename)  # noqa: PTH116  # as below
+        status = os.stat(filename)  # as below
     except (OSError, ValueError):
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino

@@ -330,6 +330,11 @@ impl<R: Read> Foreign<R> {
         self.state == State::Ended && self.from == self.ready
     }
 
+    /// Whether what [`fill`](Self::fill) returns is an opcode that is not in the stream.
+    pub fn offers(&self) -> bool {
+        self.offered
+    }
+
     /// How many arrays and buffers have been come upon.
     pub fn items(&self) -> u64 {
         self.items
@@ -340,6 +345,19 @@ impl<R: Read> Foreign<R> {
         self.data
             .get(self.ready + self.gap..self.filled)
             .unwrap_or_default()
+    }
+
+    /// Behind STOP, looks whether the input ends there: decompressors check their own sums then.
+    ///
+    /// # Errors
+    ///
+    /// If the input is damaged. Other bytes may follow.
+    pub fn end(&mut self) -> Result<(), Error> {
+        if self.unread().is_empty() {
+            (self.ready, self.from, self.gap, self.filled) = (0, 0, 0, 0);
+            self.read_bytes(1, 1).map_err(unreadable)?;
+        }
+        Ok(())
     }
 
     /// The input, which stands behind [`unread`](Self::unread).

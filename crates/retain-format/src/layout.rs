@@ -25,7 +25,7 @@ pub const HEAD_LEN: usize = 37;
 /// What the padding before a buffer begins with: no pickler writes a POP behind bytes.
 pub const MARKER: [u8; 8] = *b"retain\xb5\x00";
 /// What the padding before the trailer begins with.
-pub const TRAILER_MARKER: [u8; 8] = *b"retain\xb5\x01";
+pub(crate) const TRAILER_MARKER: [u8; 8] = *b"retain\xb5\x01";
 
 const HEAD_MAGIC: [u8; 8] = *b"retain\x00\x01";
 const TRAILER_MAGIC: [u8; 8] = *b"retain\xff\x01";

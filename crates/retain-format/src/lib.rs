@@ -25,6 +25,8 @@ pub mod seekable;
 pub mod sign;
 mod splice;
 mod stored;
+mod streamed;
+pub mod verify;
 pub mod wrappers;
 
 pub use archive::Archive;
@@ -35,4 +37,5 @@ pub use publish::Publication;
 pub use read_at::ReadAt;
 pub use seekable::Seekable;
 pub use splice::{Fed, Finished, Splicer};
-pub use stored::{Skeleton, Stored, Window};
+pub use stored::{Skeleton, Stored, Window, read_shared};
+pub use streamed::Streamed;

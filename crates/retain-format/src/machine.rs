@@ -94,6 +94,16 @@ pub struct Machine<D: Domain> {
     limits: Limits,
 }
 
+/// A stream that was set aside for one within it.
+#[derive(Debug)]
+pub struct Outer<V> {
+    stack: Vec<V>,
+    marks: Vec<usize>,
+    fence: usize,
+    memo: Memo<V>,
+    stopped: bool,
+}
+
 /// The piece ends before the opcode does: the bytes that the opcode needs.
 enum Short {
     More(usize),
@@ -183,6 +193,28 @@ impl<D: Domain> Machine<D> {
     pub fn advance(&mut self, count: u64) {
         self.position = self.position.saturating_add(count);
         self.pending = self.pending.saturating_sub(count);
+    }
+
+    /// Set the stream aside that is being read, and begin another: the pickle of an array of objects lies within another
+    /// pickle. The position goes on. [`leave`](Self::leave) takes the first up again.
+    pub fn enter(&mut self) -> Outer<D::Value> {
+        let memo = Memo::new(self.limits.memo);
+        Outer {
+            stack: std::mem::take(&mut self.stack),
+            marks: std::mem::take(&mut self.marks),
+            fence: std::mem::take(&mut self.fence),
+            memo: std::mem::replace(&mut self.memo, memo),
+            stopped: std::mem::take(&mut self.stopped),
+        }
+    }
+
+    /// Go on with the stream that [`enter`](Self::enter) set aside.
+    pub fn leave(&mut self, outer: Outer<D::Value>) {
+        self.stack = outer.stack;
+        self.marks = outer.marks;
+        self.fence = outer.fence;
+        self.memo = outer.memo;
+        self.stopped = outer.stopped;
     }
 
     /// The error for a stream that ends here, though STOP has not been seen.

@@ -2,7 +2,7 @@
 The command `retain`: its verbs, and what they have in common.
 
 A verb is a module of this package with `SUMMARY` (a line for the help), `add_arguments(parser)` and
-`run(options)`, which returns the exit status. It raises `Complaint`, or an error of the operating system or of
+`run(options)`, which returns the exit status. It raises `ComplaintError`, or an error of the operating system or of
 retain, for what its user is to be told in one line.
 """
 
@@ -30,7 +30,7 @@ exit status: 0 all is well; 1 the answer is no (scan, show: the file is not safe
 """
 
 
-class Complaint(Exception):
+class ComplaintError(Exception):
     """What is wrong, for the user, in a line."""
 
 
@@ -91,7 +91,7 @@ def complaint(error: Exception) -> str | None:
 
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
-    if isinstance(error, (Complaint, OSError, UnpicklingError, ImportError)):
+    if isinstance(error, (ComplaintError, OSError, UnpicklingError, ImportError)):
         return str(error)
     # retain.SignatureError and what the readers of foreign formats raise.
     if isinstance(error, ValueError) and type(error).__module__.partition(".")[0] == "retain":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from retain._command import GOOD, Complaint, print_json
+from retain._command import GOOD, ComplaintError, print_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def run(options: Namespace) -> int:
     if not options.force:
         for file in (options.file, public_file):
             if os.path.lexists(file):
-                raise Complaint(f"{file}: exists already; a key that is replaced is lost (--force replaces it)")
+                raise ComplaintError(f"{file}: exists already; a key that is replaced is lost (--force replaces it)")
     secret, public = _retain.generate_key()
     _write(options.file, secret, 0o600, options.force)
     _write(public_file, public, 0o644, options.force)

@@ -16,7 +16,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file of retain, joblib or pickle")
     add_trust(parser)
     parser.add_argument("--all", action="store_true", help="list all arrays and names, however many there are")
-    parser.add_argument("--json", action="store_true", help="print JSON: one object a line, or a table if it is one file")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON: one object a line, or a table if it is one file"
+    )
 
 
 def add_trust(parser: ArgumentParser) -> None:

@@ -1,8 +1,8 @@
-"""Print the outline of a file's value: plain data, arrays by shape and dtype, objects by their class. Nothing is run."""
+"""Print the outline of a file's value: plain data, arrays by shape and dtype, objects by class. Nothing is run."""
 
 from __future__ import annotations
 
-from retain._command import GOOD, NOT_GOOD, Complaint, print_json
+from retain._command import GOOD, NOT_GOOD, _say, print_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,12 +30,14 @@ def _count(text: str) -> int:
 
 def run(options: Namespace) -> int:
     """Run the verb."""
-    from retain._files import showing
+    from retain._files.errors import UnsafeFileError
+    from retain._files.showing import show
 
     try:
-        node = showing.show(options.file, options.items)
-    except showing.NotShownError as error:
-        raise Complaint(str(error)) from error
+        node = show(options.file, options.items)
+    except UnsafeFileError as error:
+        _say(str(error))
+        return NOT_GOOD
     # Deeper than this, the printing itself would run out of stack.
     depth = min(options.depth, 200)
     if options.json:

@@ -103,6 +103,11 @@ def by_extension(filename: str) -> str | None:
     return found
 
 
+def any_registered() -> bool:
+    """Tell whether any codec is registered."""
+    return bool(_registered)
+
+
 def by_prefix(start: bytes) -> Any:
     """Return the registered codec whose files begin so, or None."""
     fitting = [wrapper for wrapper in _registered.values() if wrapper.prefix and start.startswith(wrapper.prefix)]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
 from typing import Any, Literal
 
+from retain._files import compressors
+from retain._files.keys import key_line
 from retain._files.mapped import Mapped
 from retain._files.unpickler import Unpickler
-from retain._retain import Reader
+from retain._retain import Block, Reader
+
+_UNLIMITED = 2**64 - 1
 
 
 def load(
     filename: Any,
     mmap_mode: Literal["r", "r+", "w+", "c"] | None = None,
     ensure_native_byte_order: bool | Literal["auto"] = "auto",
+    *,
+    verify: Any = None,
 ) -> Any:
     """
     Read a value from a file.
@@ -32,6 +39,9 @@ def load(
         place ("w+" is "r+"), or copied when written to. What is mapped is not checked. Arrays are `numpy.memmap` then.
     ensure_native_byte_order : bool or "auto", default "auto"
         Convert arrays of the other byte order to this machine's. "auto" does, unless they are mapped.
+    verify : str or os.PathLike, optional
+        The file with a public key made by `retain keygen`, or its line: the file is loaded only if its bytes are as the
+        owner of the key signed them. It is read into memory for that, and cannot be mapped.
 
     Returns
     -------
@@ -42,13 +52,14 @@ def load(
     ------
     CorruptFileError
         If the file is damaged, cut short, or of no kind that is known.
+    SignatureError
+        If the file is not signed by the key in `verify`. Nothing of it was looked at then.
     ValueError
         If arrays are to be mapped and converted at once.
     OSError
         If the file cannot be read.
     """
-    if mmap_mode not in (None, "r", "r+", "w+", "c"):
-        raise ValueError(f'mmap_mode must be None, "r", "r+", "w+" or "c", got {mmap_mode!r}')
+    _check_mode(mmap_mode)
     if ensure_native_byte_order == "auto":
         ensure_native_byte_order = mmap_mode is None
     if ensure_native_byte_order and mmap_mode is not None:
@@ -58,13 +69,122 @@ def load(
         )
     if isinstance(filename, os.PathLike):
         filename = os.fspath(filename)
+    if verify is not None:
+        if mmap_mode is not None or hasattr(filename, "read"):
+            raise ValueError("verify= takes a path, and no mmap_mode: what is verified is what lies in memory")
+        block = Block.of_file(filename, _UNLIMITED, key_line(verify, "verify"))
+        reader = Reader.of_block(block)
+        return _unpickled(Unpickler(reader, filename, None, ensure_native_byte_order), reader)
+    if hasattr(filename, "read"):
+        return _load_object(filename, mmap_mode, ensure_native_byte_order)
     mode = "r+" if mmap_mode == "w+" else mmap_mode
+    custom = _registered(filename)
+    if custom is not None:
+        _ignored(mmap_mode, f"the compressed file {filename}")
+        with open(filename, "rb") as file, custom.decompressor_file(file) as content:
+            return _load_object(content, None, ensure_native_byte_order or mmap_mode is not None)
     reader = Reader.open(filename, None if mode is None else Mapped(filename, mode))
-    if reader is None:
-        raise NotImplementedError
+    if isinstance(reader, bytes):
+        return _load_other(filename, reader, mode, ensure_native_byte_order)
+    if reader.codec is not None:
+        _ignored(mmap_mode, f"the compressed file {filename}")
+        mode = None
     if mode == "r+":
-        offset, trailer = reader.without_checksums()
+        _forget_checksums(filename, reader)
+    return _unpickled(Unpickler(reader, filename, mode, ensure_native_byte_order), reader)
+
+
+def _check_mode(mmap_mode: str | None) -> None:
+    if mmap_mode not in (None, "r", "r+", "w+", "c"):
+        raise ValueError(f'mmap_mode must be None, "r", "r+", "w+" or "c", got {mmap_mode!r}')
+
+
+def _unpickled(unpickler: Unpickler, reader: Reader) -> Any:
+    value = unpickler.load()
+    reader.finish()
+    if unpickler.is_legacy:
+        import warnings
+
+        warnings.warn(
+            "The file was written by joblib before 0.10, with its arrays in files of their own: dump it anew.",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+    return value
+
+
+def _forget_checksums(filename: str, reader: Reader) -> None:
+    """Let the file say that its arrays are not checked: they are about to be written to."""
+    found = reader.without_checksums()
+    if found is not None:
+        offset, trailer = found
         with open(filename, "r+b") as file:
             file.seek(offset)
             file.write(trailer)
-    return Unpickler(reader, filename, mode, ensure_native_byte_order).load()
+
+
+def _ignored(mmap_mode: str | None, what: str) -> None:
+    if mmap_mode is not None:
+        import warnings
+
+        warnings.warn(f'mmap_mode "{mmap_mode}" is not compatible with {what} and is ignored', stacklevel=3)
+
+
+def _registered(filename: str) -> Any:
+    """Return the registered codec that the file is compressed with, if it is one."""
+    if not compressors.any_registered():
+        return None
+    with open(filename, "rb") as file:
+        return compressors.by_prefix(file.read(64))
+
+
+def _load_other(filename: str, start: bytes, mode: Any, native: bool) -> Any:
+    """Load what is no pickle: numpy's files, and those of joblib before 0.10."""
+    from retain._files.legacy import Z_PREFIX, read_z
+    from retain._files.numpy_files import load_numpy_file
+
+    if not start.startswith(Z_PREFIX):
+        return load_numpy_file(filename, mode, native)
+    _ignored(mode, f"the compressed file {filename}")
+    with open(filename, "rb") as file:
+        reader = opened(io.BytesIO(read_z(file, filename)))
+    return _unpickled(Unpickler(reader, filename, None, native), reader)
+
+
+def _load_object(file: Any, mmap_mode: str | None, native: bool) -> Any:
+    """Load from a file object, and leave it behind the value."""
+    name = getattr(file, "name", None)
+    filename = name if isinstance(name, str) else None
+    _ignored(mmap_mode, f"the file object {file!r}")
+    reader = opened(file)
+    if isinstance(reader, bytes):
+        return _load_other_object(file, filename, reader, native)
+    value = _unpickled(Unpickler(reader, filename, None, native), reader)
+    if reader.codec is None and _is_seekable(file):
+        beyond = reader.finish()
+        if beyond:
+            file.seek(-beyond, 1)
+    return value
+
+
+def opened(file: Any) -> Any:
+    """Return a reader of a file object; the file's first bytes if it holds no pickle."""
+    return Reader.of(file, not _is_seekable(file))
+
+
+def _is_seekable(file: Any) -> bool:
+    try:
+        return bool(file.seekable())
+    except (AttributeError, ValueError):
+        return False
+
+
+def _load_other_object(file: Any, filename: str | None, start: bytes, native: bool) -> Any:
+    from retain._files.legacy import Z_PREFIX, read_z
+    from retain._files.numpy_files import load_numpy_file
+
+    whole = io.BytesIO(start + file.read())
+    if not start.startswith(Z_PREFIX):
+        return load_numpy_file(whole, None, native)
+    reader = opened(io.BytesIO(read_z(whole, filename)))
+    return _unpickled(Unpickler(reader, filename, None, native), reader)

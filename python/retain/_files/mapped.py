@@ -1,8 +1,10 @@
-"""Arrays of a file, mapped instead of read."""
+"""Arrays of retain's own files: made of a buffer, which may be mapped."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from retain._files.joblib_layout import in_native_byte_order
 
 
 class Mapped:
@@ -25,9 +27,9 @@ class Mapped:
     def __call__(self, offset: int, length: int) -> Any:
         """Return the bytes of the file from `offset` on, as a `numpy.memmap`."""
         if self._whole is None:
-            import numpy
+            import numpy as np
 
-            self._whole = numpy.memmap(self._filename, dtype=numpy.uint8, mode=self._mode)  # type: ignore[call-overload]
+            self._whole = np.memmap(self._filename, dtype=np.uint8, mode=self._mode)  # type: ignore[call-overload]
         part = self._whole[offset : offset + length]
         part.offset = offset
         return part
@@ -35,23 +37,16 @@ class Mapped:
 
 def from_buffer(buffer: Any, dtype: Any, shape: Any, order: str) -> Any:
     """Return an array of the bytes of `buffer`: a `numpy.memmap` if they are mapped."""
-    import numpy
+    import numpy as np
 
-    if isinstance(buffer, numpy.memmap):
-        return buffer.view(dtype).reshape(shape, order=order)
-    return numpy.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)
+    if isinstance(buffer, np.memmap):
+        return buffer.view(dtype).reshape(shape, order=order)  # type: ignore[call-overload]
+    return np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)  # type: ignore[call-overload]
 
 
 def native_from_buffer(buffer: Any, dtype: Any, shape: Any, order: str) -> Any:
     """Return an array of the bytes of `buffer`, in the byte order of this machine."""
-    import numpy
+    import numpy as np
 
-    array = numpy.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)
-    return array if dtype.isnative else native(array)
-
-
-def native(array: Any) -> Any:
-    """Return `array` in the byte order of this machine."""
-    if array.dtype.isnative or array.dtype.hasobject:
-        return array
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    array = np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)  # type: ignore[call-overload]
+    return array if dtype.isnative else in_native_byte_order(array)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 
 TYPE_CHECKING = False
@@ -82,12 +83,9 @@ def named_arrays(value: object, *, skip: bool = False) -> Named:
 def _as_array(part: object) -> np.ndarray[Any, Any] | None:
     import numpy as np
 
-    if isinstance(part, (np.ndarray, np.generic)) and not isinstance(part, np.ma.MaskedArray):
-        array = np.asarray(part)
-    elif isinstance(part, (bool, int, float, complex)):
-        array = np.asarray(part)
-    else:
+    if not isinstance(part, (np.ndarray, np.generic, bool, int, float, complex)) or isinstance(part, np.ma.MaskedArray):
         return None
+    array = np.asarray(part)
     # Items that are Python objects would have to be pickled.
     return None if array.dtype.hasobject else array
 
@@ -106,8 +104,8 @@ def _below(part: object) -> Iterator[tuple[str, object]] | None:
 
 
 def _of_pandas(part: Any) -> Iterator[tuple[str, object]] | None:
-    import pandas as pd
-
+    # It has been imported, or there would be no part of its.
+    pd = sys.modules["pandas"]
     if isinstance(part, pd.DataFrame):
         columns = ((str(name), part.iloc[:, place].to_numpy()) for place, name in enumerate(part.columns))
         index = [] if isinstance(part.index, pd.RangeIndex) else [("index", part.index.to_numpy())]

@@ -62,7 +62,7 @@ def load_numpy_file(
     except CorruptFileError:
         raise
     except (ValueError, EOFError, BadZipFile, KeyError, NotImplementedError, zlib_error, SyntaxError) as error:
-        raise CorruptFileError(f"{name}: not a whole .npy or .npz file: {error}") from error
+        raise CorruptFileError(f"not a whole .npy or .npz file: {error}", name) from error
 
 
 def _archive(
@@ -86,9 +86,7 @@ def _archive(
     return arrays
 
 
-def _array(
-    source: Any, name: str, mmap_mode: str | None, native: bool, allow_pickle: bool
-) -> np.ndarray[Any, Any]:
+def _array(source: Any, name: str, mmap_mode: str | None, native: bool, allow_pickle: bool) -> np.ndarray[Any, Any]:
     import numpy as np
     from numpy.lib import format as npy
 
@@ -96,21 +94,95 @@ def _array(
     from retain._files.joblib_layout import in_native_byte_order
 
     if isinstance(source, str):
-        if mmap_mode is not None:
-            mode: Any = "r+" if mmap_mode == "w+" else mmap_mode
-            return _without_objects(lambda: npy.open_memmap(source, mode=mode), name)
-        with open(source, "rb") as file:
-            return _array(file, name, None, native, allow_pickle)
+        if mmap_mode is None:
+            with open(source, "rb") as file:
+                return _array(file, name, None, native, allow_pickle)
+        mapped = _mapped(source, mmap_mode)
+        if mapped is not None:
+            return mapped
+        return _array(source, name, None, native, allow_pickle)
     if not allow_pickle:
         try:
             array = npy.read_array(source, allow_pickle=False)
         except ValueError as error:
             if "allow_pickle" in str(error) or "Object arrays" in str(error):
-                said = f"{name}: an array of Python objects, which only loading it as a whole could read"
-                raise UnsafeFileError(said) from error
+                raise UnsafeFileError("an array of Python objects, which numpy keeps as a pickle", name) from error
             raise
     else:
         array = npy.read_array(source, allow_pickle=True)
     if not isinstance(array, np.ndarray):
-        raise CorruptFileError(f"{name}: holds no array")
+        raise CorruptFileError("holds no array", name)
     return in_native_byte_order(array) if native else array
+
+
+def _mapped(filename: str, mmap_mode: str) -> np.ndarray[Any, Any] | None:
+    """Return the array of a file, mapped; None where it holds objects, which cannot be."""
+    from numpy.lib import format as npy
+
+    mode: Any = "r+" if mmap_mode == "w+" else mmap_mode
+    try:
+        # To begin with, since numpy makes a file that is cut short longer where it may write to it.
+        array = npy.open_memmap(filename, mode="r")
+    except ValueError as error:
+        if "Python objects" in str(error):
+            return None
+        raise
+    return array if mode == "r" else npy.open_memmap(filename, mode=mode)
+
+
+def infos(source: str) -> list[dict[str, Any]]:
+    """
+    Return what a report says of each array in a `.npy` or `.npz`, without reading their items.
+
+    Parameters
+    ----------
+    source : str
+        The file's name. The array of a `.npy` has an empty path.
+
+    Raises
+    ------
+    retain.CorruptFileError
+        Where the file is damaged.
+    """
+    from zipfile import BadZipFile, ZipFile
+    from zlib import error as zlib_error
+
+    from retain._files.errors import CorruptFileError
+
+    try:
+        with open(source, "rb") as file:
+            if file.read(len(_NPY)) == _NPY:
+                end = file.seek(0, 2)
+                file.seek(0)
+                found = _info("", file)
+                if not found["object"] and found["offset"] + found["nbytes"] > end:
+                    raise EOFError(f"it ends after {end:,} bytes, in the middle of the array")  # noqa: TRY301
+                return [found]
+        members = []
+        with ZipFile(source) as archive:
+            for member in archive.namelist():
+                with archive.open(member) as part:
+                    # Where it lies in the archive is zip's business.
+                    members.append({**_info(member.removesuffix(".npy"), part), "offset": None})
+    except (ValueError, EOFError, BadZipFile, KeyError, NotImplementedError, zlib_error, SyntaxError) as error:
+        raise CorruptFileError(f"not a whole .npy or .npz file: {error}", source) from error
+    return members
+
+
+def _info(path: str, file: Any) -> dict[str, Any]:
+    from math import prod
+
+    from numpy.lib import format as npy
+
+    version = npy.read_magic(file)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    return {
+        "path": path,
+        "dtype": str(dtype),
+        "shape": shape,
+        "order": "F" if fortran else "C",
+        "offset": None if dtype.hasobject else file.tell(),
+        "nbytes": prod(shape) * dtype.itemsize,
+        "object": dtype.hasobject,
+    }

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import dataclass, field
+from math import prod
 
 from retain._files.report import shape_text, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, SupportsIndex
+    from typing import Any, Self, SupportsIndex
 
     class _Readable:
         def read(self, size: int, /) -> bytes: ...
@@ -28,7 +29,7 @@ class StandIn:
 
     module = name = ""
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> StandIn:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Keep what the class or function was called with."""
         made = object.__new__(cls)
         made.args = args
@@ -73,6 +74,32 @@ class Array:
     shape: tuple[int, ...]
     kind: str = "array"
 
+    def text(self) -> str:
+        """Return what a line says of it."""
+        return f"{self.kind} {visible(self.dtype)} {shape_text(self.shape)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Bytes that were not read, or not kept."""
+
+    length: int
+
+    def text(self) -> str:
+        """Return what a line says of it."""
+        return f"buffer of {self.length:,} bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """An array in a file of its own, as joblib before 0.10 kept them."""
+
+    filename: str
+
+    def text(self) -> str:
+        """Return what a line says of it."""
+        return f"array in the file {self.filename!r}"
+
 
 class Outliner(pickle.Unpickler):
     """
@@ -93,7 +120,8 @@ class Outliner(pickle.Unpickler):
         persistent: Callable[[Any], Any] | None = None,
         buffers: Iterable[Any] | None = None,
     ) -> None:
-        super().__init__(stream, buffers=buffers)
+        # The texts of Python 2 are in no encoding that is known; this one takes them all.
+        super().__init__(stream, encoding="latin1", buffers=buffers)
         self._persistent = persistent
         self._kinds: dict[tuple[str, str], type[StandIn]] = {}
 
@@ -178,23 +206,28 @@ def _keyed(items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
         yield f"[{_plain(key)}]", value
 
 
-def _plain(value: Any, most: int = 60) -> str:
-    if isinstance(value, Array):
-        return f"{value.kind} {visible(value.dtype)} {shape_text(value.shape)}"
+def _plain(value: Any) -> str:
+    if isinstance(value, (Array, Beside, Buffer)):
+        return value.text()
     if isinstance(value, StandIn):
         return _title(value)
     if isinstance(value, type) and issubclass(value, StandIn):
         return f"the name {visible(value.module)}.{visible(value.name)}"
+    return _cut(value)
+
+
+def _cut(value: Any, most: int = 60) -> str:
+    """Return the text of plain data, no longer than a line."""
+    text = repr(value) if isinstance(value, (bool, float, complex, type(None))) else ""
     if isinstance(value, (bytes, bytearray, memoryview)):
         kind = "bytes" if isinstance(value, bytes) else "bytearray"
-        return f"{kind} of {len(value):,}: {bytes(value[:16])!r}{'...' if len(value) > 16 else ''}"
-    if isinstance(value, str):
-        return repr(value) if len(value) <= most else f"{value[:most]!r}... ({len(value):,} characters)"
-    if isinstance(value, int) and value.bit_length() > 4 * most:
-        return f"an integer of {value.bit_length():,} bits"
-    if isinstance(value, (tuple, frozenset)):
-        return f"{type(value).__name__} of {len(value):,}"
-    return repr(value)
+        text = f"{kind} of {len(value):,}: {bytes(value[:16])!r}{'...' if len(value) > 16 else ''}"
+    elif isinstance(value, str):
+        text = repr(value) if len(value) <= most else f"{value[:most]!r}... ({len(value):,} characters)"
+    elif isinstance(value, int):
+        # Python refuses to write out integers of thousands of digits.
+        text = str(value) if value.bit_length() <= 4 * most else f"an integer of {value.bit_length():,} bits"
+    return text or f"{type(value).__name__} of {len(value):,}"
 
 
 # --- what stand-ins stand for -------------------------------------------------------------------------------------
@@ -207,7 +240,12 @@ def _stand_in(label: str, value: StandIn, shown: int, above: tuple[int, ...]) ->
     parts: list[tuple[str, Any]] = []
     state = value.state
     # Slots come as the second of a pair.
-    if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict) and isinstance(state[0], dict | None):
+    if (
+        isinstance(state, tuple)
+        and len(state) == 2
+        and isinstance(state[1], dict)
+        and isinstance(state[0], dict | None)
+    ):
         state = {**(state[0] or {}), **state[1]}
     if not _is_constructor(value):
         parts += [(f"argument {place}", each) for place, each in enumerate(value.args)]
@@ -218,7 +256,9 @@ def _stand_in(label: str, value: StandIn, shown: int, above: tuple[int, ...]) ->
         parts.append(("state", state))
     parts += _keyed(value.items)
     parts += [(f"[{place}]", each) for place, each in enumerate(value.members)]
-    return Node(label, _title(value), _members(((visible(name), each) for name, each in parts), len(parts), shown, above))
+    return Node(
+        label, _title(value), _members(((visible(name), each) for name, each in parts), len(parts), shown, above)
+    )
 
 
 # Functions that make an object of the class that is their first argument.
@@ -239,21 +279,39 @@ def _title(value: StandIn) -> str:
 
 def _known(value: StandIn) -> str | None:
     """Return the text of numpy's objects, which are made by functions of no telling names."""
-    if not value.module.startswith("numpy"):
-        return None
-    if value.name == "dtype":
+    if value.module == "numpy" and value.name == "dtype":
         return f"dtype {dtype_text(value)}"
-    if not value.module.startswith(_NUMPY):
-        return None
-    if value.name == "_frombuffer" and len(value.args) == 4:
-        _, dtype, shape, _ = value.args
-        return _array_text(dtype, shape)
-    if value.name == "_reconstruct" and isinstance(value.state, tuple) and len(value.state) == 5:
-        _, shape, dtype, _, _ = value.state
-        return _array_text(dtype, shape)
-    if value.name == "scalar" and value.args:
-        return f"numpy scalar {dtype_text(value.args[0])}"
-    return None
+    known = None
+    if value.module.startswith(_NUMPY):
+        state = value.state
+        if value.name == "_frombuffer" and len(value.args) >= 4:
+            known = _array_text(value.args[1], value.args[2])
+        elif value.name == "_reconstruct" and isinstance(state, tuple) and len(state) == 5:
+            known = _array_text(state[2], state[1])
+        elif value.name == "scalar" and value.args:
+            known = _scalar_text(*value.args)
+    return known
+
+
+# The formats of struct for numpy's scalars that it has.
+_FORMATS = {
+    "f2": "e", "f4": "f", "f8": "d", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I",
+    "u8": "Q", "b1": "?",
+}  # fmt: skip
+
+
+def _scalar_text(dtype: Any, data: Any = None, *_: Any) -> str:
+    import struct
+
+    text = f"numpy scalar {dtype_text(dtype)}"
+    code = dtype.args[0] if isinstance(dtype, StandIn) and dtype.args else None
+    if isinstance(data, str):
+        # Bytes that protocol 2 writes as a text.
+        data = data.encode("latin1", "replace")
+    if not (isinstance(code, str) and code in _FORMATS and isinstance(data, bytes)):
+        return text
+    form = (">" if text.endswith("(big-endian)") else "<") + _FORMATS[code]
+    return f"{text}: {struct.unpack(form, data)[0]}" if len(data) == struct.calcsize(form) else text
 
 
 def _array_text(dtype: Any, shape: Any) -> str | None:
@@ -262,18 +320,53 @@ def _array_text(dtype: Any, shape: Any) -> str | None:
     return None
 
 
-def wrapped_array(wrapper: Any) -> Array:
-    """Return what stands for the array of a stand-in of joblib's wrapper."""
-    state = wrapper.state if isinstance(wrapper, StandIn) and isinstance(wrapper.state, dict) else {}
-    shape = state.get("shape")
-    known = isinstance(shape, tuple) and all(isinstance(length, int) for length in shape)
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """What the wrapper of one of joblib's arrays says of what follows it in the stream."""
+
+    array: Array
+    """What stands for the array."""
+    aligned: bool
+    """Whether padding comes first."""
+    nbytes: int | None
+    """How many bytes of data follow; None where a pickle does."""
+
+
+def wrapped(wrapper: Any) -> Wrapped | None:
+    """Return what the stand-in of a wrapper of joblib's says; None where it makes no sense."""
+    state = wrapper.state if isinstance(wrapper, StandIn) else None
+    if not isinstance(state, dict):
+        return None
+    shape, dtype = state.get("shape"), state.get("dtype")
+    if not isinstance(shape, tuple) or not all(isinstance(length, int) and length >= 0 for length in shape):
+        return None
+    itemsize = _itemsize(dtype)
+    if itemsize is None or not isinstance(dtype, StandIn):
+        return None
     subclass = state.get("subclass")
-    kind = subclass.name if isinstance(subclass, type) and issubclass(subclass, StandIn) else "array"
-    return Array(
-        dtype_text(state.get("dtype")),
-        shape if known and isinstance(shape, tuple) else (),
-        "array" if kind in {"ndarray", "memmap"} else visible(kind),
-    )
+    kind = subclass.name if isinstance(subclass, type) and issubclass(subclass, StandIn) else "ndarray"
+    array = Array(dtype_text(dtype), shape, "array" if kind in {"ndarray", "memmap"} else visible(kind))
+    aligned = state.get("numpy_array_alignment_bytes") is not None
+    return Wrapped(array, aligned, None if _has_objects(dtype) else prod(shape) * itemsize)
+
+
+def _itemsize(dtype: Any) -> int | None:
+    code = dtype.args[0] if isinstance(dtype, StandIn) and dtype.args else None
+    if not isinstance(code, str):
+        return None
+    state = dtype.state if isinstance(dtype.state, tuple) else ()
+    # Types of any length have it here, the others -1.
+    if len(state) > 5 and isinstance(state[5], int) and state[5] >= 0:
+        return state[5]
+    digits = code.lstrip("<>|=")[1:]
+    return int(digits) if digits.isdecimal() and len(digits) < 10 else None
+
+
+def _has_objects(dtype: StandIn) -> bool:
+    state = dtype.state if isinstance(dtype.state, tuple) else ()
+    flags = state[7] if len(state) > 7 and isinstance(state[7], int) else 0
+    # The first of the flags: items are counted references.
+    return dtype.args[0].lstrip("<>|=").startswith("O") or bool(flags & 1)
 
 
 _CODES = {

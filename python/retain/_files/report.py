@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SHOWN = 20  # lines of a table, before the rest is only counted
-_OPENINGS = {
+_MEANINGS = {
     "safe": "safe to load: nothing in it runs",
     "needs trust": "loads with trust",
     "unsafe": "not to be loaded",
@@ -21,7 +21,7 @@ _OPENINGS = {
 
 def visible(text: str) -> str:
     """Return a file's text with all that a terminal could obey, or that could pass for something else, as escapes."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def size(count: int) -> str:
@@ -72,6 +72,11 @@ class ArrayInfo:
     nbytes: int
     object: bool
 
+    def row(self) -> tuple[str, ...]:
+        """Return the texts of a table's row."""
+        place = visible(self.path) or "(the value)"
+        return place, visible(self.dtype), shape_text(self.shape), self.order, size(self.nbytes)
+
 
 @dataclass(frozen=True, slots=True)
 class GlobalUse:
@@ -87,6 +92,8 @@ class GlobalUse:
         ``"allowed"``, ``"trusted"``, ``"needs trust"`` or ``"refused"``.
     reason : str
         Why.
+    written : tuple of str, or None
+        Module and name as the file has them, where these are Python 2's.
     """
 
     module: str
@@ -94,6 +101,7 @@ class GlobalUse:
     count: int
     verdict: str
     reason: str
+    written: tuple[str, str] | None = None
 
     def __str__(self) -> str:
         return visible(f"{self.module}.{self.name}")
@@ -108,13 +116,10 @@ class Refusal:
     ----------
     offset : int
         Where in the uncompressed stream.
-    path : str or None
-        Where in the value, if that can be told.
     reason : str
     """
 
     offset: int
-    path: str | None
     reason: str
 
 
@@ -140,9 +145,16 @@ class Report:
         Bytes of the stream in it, uncompressed.
     opcodes : int
         How many instructions the stream is.
+    allocation : int
+        Bytes that loading it takes, estimated.
     arrays : tuple of ArrayInfo
     globals : tuple of GlobalUse
     refusals : tuple of Refusal
+        The first hundred.
+    more_refusals : int
+        How many more there are.
+    damage : str or None
+        Why the stream could not be read to its end.
     verdict : str
         ``"safe"``: `retain.safe_load` loads it. ``"needs trust"``: it does when what is in `wanted` is trusted.
         ``"unsafe"``: it does not. ``"damaged"``: nothing does.
@@ -157,28 +169,35 @@ class Report:
     size: int
     bytes: int
     opcodes: int
+    allocation: int
     arrays: tuple[ArrayInfo, ...]
     globals: tuple[GlobalUse, ...]
     refusals: tuple[Refusal, ...]
+    more_refusals: int
+    damage: str | None
     verdict: str
     signed: bool = False
 
     @classmethod
     def from_scan(cls, filename: str, found: Mapping[str, Any]) -> Report:
-        """Return the report that the mapping which the core returns amounts to."""
+        """
+        Return the report that what the core found amounts to.
+
+        Parameters
+        ----------
+        filename : str
+        found : mapping
+            With all attributes but the file's name, the lists of objects as lists of mappings.
+        """
+        arrays = (ArrayInfo(**{**each, "shape": tuple(each["shape"])}) for each in found["arrays"])
         return cls(
-            filename=filename,
-            format=found["format"],
-            codec=found["codec"],
-            protocol=found["protocol"],
-            size=found["size"],
-            bytes=found["bytes"],
-            opcodes=found["opcodes"],
-            arrays=tuple(ArrayInfo(**{**each, "shape": tuple(each["shape"])}) for each in found["arrays"]),
-            globals=tuple(GlobalUse(**each) for each in found["globals"]),
-            refusals=tuple(Refusal(**each) for each in found["refusals"]),
-            verdict=found["verdict"],
-            signed=found.get("signed", False),
+            **{
+                **found,
+                "filename": filename,
+                "arrays": tuple(arrays),
+                "globals": tuple(GlobalUse(**each) for each in found["globals"]),
+                "refusals": tuple(Refusal(**each) for each in found["refusals"]),
+            }
         )
 
     @property
@@ -198,6 +217,8 @@ class Report:
             plain[listed] = list(plain[listed])
         for each in plain["arrays"]:
             each["shape"] = list(each["shape"])
+        for each in plain["globals"]:
+            each["written"] = each["written"] and list(each["written"])
         plain["wanted"] = list(self.wanted)
         return plain
 
@@ -227,9 +248,7 @@ class Report:
         )
 
     def _repr_html_(self) -> str:
-        parts = [
-            f"<p><b>{escape(visible(self.filename))}</b>: {escape(self._kind())}<br>{escape(self._verdict())}</p>"
-        ]
+        parts = [f"<p><b>{escape(visible(self.filename))}</b>: {escape(self._kind())}<br>{escape(self._verdict())}</p>"]
         for title, head, rows in self._tables():
             parts.append(f"<table><caption>{escape(title)}</caption>{_row(head, 'th')}")
             parts += [_row(row, "td") for row in rows[:_SHOWN]]
@@ -247,12 +266,17 @@ class Report:
         return f"{self.format} file{codec}, protocol {self.protocol}, {sizes}, {self.opcodes:,} opcodes{signed}"
 
     def _verdict(self) -> str:
-        return f"{self.verdict}: {_OPENINGS[self.verdict]}" if self.verdict in _OPENINGS else self.verdict
+        damage = f" ({visible(self.damage)})" if self.damage else ""
+        return f"{self.verdict}: {_MEANINGS.get(self.verdict, '')}{damage}"
 
     def _tables(self) -> Iterable[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
         if self.refusals:
-            rows = [(f"{each.offset:,}", visible(each.path or ""), visible(each.reason)) for each in self.refusals]
-            yield "refused", ("at byte", "in the value", "reason"), rows
+            count = len(self.refusals) + self.more_refusals
+            yield (
+                f"{count:,} refused",
+                ("at byte", "reason"),
+                [(f"{each.offset:,}", visible(each.reason)) for each in self.refusals],
+            )
         if self.globals:
             # What decides comes first.
             order = ("refused", "needs trust", "trusted", "allowed")
@@ -266,18 +290,12 @@ class Report:
             )
         if self.arrays:
             total = sum(each.nbytes for each in self.arrays)
-            rows = [
-                (
-                    visible(each.path) or "(the value)",
-                    visible(each.dtype),
-                    shape_text(each.shape),
-                    each.order,
-                    size(each.nbytes),
-                )
-                for each in self.arrays
-            ]
-            noun = "array" if len(rows) == 1 else "arrays"
-            yield f"{len(rows):,} {noun}, {size(total)}", ("path", "dtype", "shape", "order", "bytes"), rows
+            noun = "array" if len(self.arrays) == 1 else "arrays"
+            yield (
+                f"{len(self.arrays):,} {noun}, {size(total)}",
+                ("path", "dtype", "shape", "order", "bytes"),
+                [each.row() for each in self.arrays],
+            )
 
 
 def shape_text(shape: Iterable[int]) -> str:

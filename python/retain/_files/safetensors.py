@@ -74,14 +74,8 @@ def read(filename: str) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]
     """
     import numpy as np
 
-    with open(filename, "rb") as file:
-        size = file.seek(0, 2)
-        file.seek(0)
-        entries, metadata, start = _header(file, size, filename)
-        if size == start:
-            data = np.empty(0, np.uint8)
-        else:
-            data = np.memmap(file, np.uint8, "r", offset=start, shape=(size - start,))
+    entries, texts, start, size = _entries(filename)
+    data = np.memmap(filename, np.uint8, "r", start, (size - start,)) if size > start else np.empty(0, np.uint8)
     arrays = {}
     for entry in entries:
         code = DTYPES.get(entry.dtype)
@@ -90,7 +84,36 @@ def read(filename: str) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]
             raise SafetensorsError(f"{filename}: the array {entry.name!r} is of dtype {entry.dtype}: {reason}")
         part = np.asarray(data)[entry.begin : entry.end]
         arrays[entry.name] = part.view(code).reshape(entry.shape)
-    return arrays, metadata
+    return arrays, texts
+
+
+def infos(filename: str) -> list[dict[str, Any]]:
+    """Return what a report says of each array of a file, without reading their items."""
+    entries, _, start, _ = _entries(filename)
+    return [
+        {
+            "path": entry.name,
+            "dtype": entry.dtype,
+            "shape": entry.shape,
+            "order": "C",
+            "offset": start + entry.begin,
+            "nbytes": entry.end - entry.begin,
+            "object": False,
+        }
+        for entry in entries
+    ]
+
+
+def metadata(filename: str) -> dict[str, str]:
+    """Return the texts that a file holds beside its arrays."""
+    return _entries(filename)[1]
+
+
+def _entries(filename: str) -> tuple[list[_Entry], dict[str, str], int, int]:
+    with open(filename, "rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        return *_header(file, size, filename), size
 
 
 def _header(file: BinaryIO, size: int, filename: str) -> tuple[list[_Entry], dict[str, str], int]:
@@ -113,8 +136,8 @@ def _header(file: BinaryIO, size: int, filename: str) -> tuple[list[_Entry], dic
         header = json.loads(text.decode("utf-8"), object_pairs_hook=_no_name_twice, parse_constant=_no_constants)
     except (ValueError, RecursionError) as error:
         raise wrong(f"the header is not proper JSON: {error}") from error
-    metadata = header.pop("__metadata__", {})
-    if not (isinstance(metadata, dict) and all(isinstance(each, str) for each in metadata.values())):
+    texts = header.pop("__metadata__", {})
+    if not (isinstance(texts, dict) and all(isinstance(each, str) for each in texts.values())):
         raise wrong("__metadata__ holds more than texts")
     entries = []
     for name, given in header.items():
@@ -123,17 +146,23 @@ def _header(file: BinaryIO, size: int, filename: str) -> tuple[list[_Entry], dic
             raise wrong(f"the entry of {name!r} is not a dtype, a shape and two offsets")
         entries.append(entry)
     entries.sort(key=lambda entry: (entry.begin, entry.end))
+    fault = _fault(entries, size - 8 - length)
+    if fault is not None:
+        raise wrong(fault)
+    return entries, texts, 8 + length
+
+
+def _fault(entries: list[_Entry], nbytes: int) -> str | None:
+    """Return what is wrong with where the arrays are said to lie: they lie one behind the other, to the end."""
     reached = 0
     for entry in entries:
         if entry.begin != reached:
-            raise wrong(f"the array {entry.name!r} begins at {entry.begin:,}, and the one before it ends at {reached:,}")
+            return f"the array {entry.name!r} begins at {entry.begin:,}, and the one before it ends at {reached:,}"
         reached = entry.end
         code = DTYPES.get(entry.dtype)
         if code is not None and prod(entry.shape) * int(code[2:]) != entry.end - entry.begin:
-            raise wrong(f"the array {entry.name!r} has {entry.end - entry.begin:,} bytes, which is not its shape's size")
-    if reached != size - 8 - length:
-        raise wrong(f"the arrays are to have {reached:,} bytes, and there are {size - 8 - length:,}")
-    return entries, metadata, 8 + length
+            return f"the array {entry.name!r} has {entry.end - entry.begin:,} bytes, which is not its shape's size"
+    return None if reached == nbytes else f"the arrays are to have {reached:,} bytes, and there are {nbytes:,}"
 
 
 def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -162,7 +191,9 @@ def _naturals(given: Any) -> bool:
     return isinstance(given, list) and all(type(each) is int and 0 <= each < 1 << 63 for each in given)
 
 
-def write(arrays: Mapping[str, np.ndarray[Any, Any]], file: BinaryIO, metadata: Mapping[str, str] | None = None) -> None:
+def write(
+    arrays: Mapping[str, np.ndarray[Any, Any]], file: BinaryIO, metadata: Mapping[str, str] | None = None
+) -> None:
     """
     Write arrays by name.
 
@@ -210,4 +241,5 @@ def refusal(name: str, array: np.ndarray[Any, Any]) -> str | None:
 
 
 def _code(array: np.ndarray[Any, Any]) -> str:
-    return array.dtype.newbyteorder("<").str
+    code: str = array.dtype.newbyteorder("<").str
+    return code

@@ -1,4 +1,4 @@
-"""The unpickler that reads from a reader."""
+"""The unpicklers that read from a reader."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 from retain._files.errors import CorruptFileError
-from retain._files.mapped import from_buffer, native_from_buffer
+from retain._files.legacy import NDArrayWrapper, read_array_beside, wrapper_class
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from retain._retain import Reader
 
 # Where numpy keeps the function that makes an array of a buffer.
 _FROM_BUFFER = {("numpy._core.numeric", "_frombuffer"), ("numpy.core.numeric", "_frombuffer")}
-_JOBLIB = ("joblib.numpy_pickle", "sklearn.externals.joblib.numpy_pickle")
 
-# What the unpickler raises itself where a stream makes no sense.
+# What the unpickler itself raises where a stream makes no sense.
 _DAMAGE = (pickle.UnpicklingError, EOFError, ValueError, LookupError, OverflowError, MemoryError, AssertionError)
 
 
@@ -29,28 +30,59 @@ class Unpickler(_pickle.Unpickler):
     reader : Reader
         Gives the opcodes and the buffers.
     filename : str or None
-        The file, for what is mapped and for messages.
+        The file, for what is mapped, for what lies beside it, and for messages.
     mmap_mode : {None, "r", "r+", "c"}
         How arrays are mapped.
     native : bool
         Convert arrays to the byte order of this machine.
+    find_class : callable, optional
+        Looks a global up in place of pickle's own way.
     """
 
-    def __init__(self, reader: Reader, filename: str | None, mmap_mode: str | None, native: bool) -> None:
+    # Whether an array was read that an old joblib keeps in a file of its own.
+    is_legacy = False
+
+    def __init__(
+        self,
+        reader: Reader,
+        filename: str | None,
+        mmap_mode: str | None = None,
+        native: bool = False,
+        find_class: Callable[[str, str], Any] | None = None,
+    ) -> None:
         super().__init__(reader, buffers=reader)
-        self.reader = reader
-        self.filename = filename
-        self.mmap_mode = mmap_mode
-        self.ensure_native_byte_order = native
+        self._reader = reader
+        self._filename = filename
+        self._mmap_mode = mmap_mode
+        self._native = native
+        self._lookup = find_class or super().find_class
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the global that a stream names, or what stands for it here."""
-        if (module, name) in _FROM_BUFFER:
-            if self.mmap_mode is not None:
-                return from_buffer
-            if self.ensure_native_byte_order:
-                return native_from_buffer
-        return super().find_class(module, name)
+        wrapper = wrapper_class(module, name)
+        if wrapper is not None:
+            return wrapper
+        if (module, name) in _FROM_BUFFER and (self._native or self._mmap_mode is not None):
+            from retain._files.mapped import from_buffer, native_from_buffer
+
+            return native_from_buffer if self._native else from_buffer
+        return self._lookup(module, name)
+
+    def persistent_load(self, pid: object) -> Any:
+        """Return the array whose wrapper is `pid`."""
+        if not self._reader.arrive():
+            raise CorruptFileError(f"an object outside of the file is wanted, by the id {pid!r}", self._filename)
+        if isinstance(pid, NDArrayWrapper):
+            self.is_legacy = True
+            array = read_array_beside(pid, self._mmap_mode, self._filename)
+        else:
+            from retain._files.joblib_layout import read_wrapped_array
+
+            stream: Any = _Arrays(self._reader, self.find_class)
+            mode: Any = self._mmap_mode
+            array = read_wrapped_array(pid, stream, mode, self._filename, self._native)  # type: ignore[arg-type]
+        self._reader.resume()
+        return array
 
     def load(self) -> Any:
         """
@@ -66,14 +98,73 @@ class Unpickler(_pickle.Unpickler):
         except CorruptFileError:
             raise
         except _DAMAGE as error:
+            fault = self._reader.fault
+            if fault is not None:
+                raise fault from None
             # Raised here, not in a function that the stream called.
             if error.__traceback__ is not None and error.__traceback__.tb_next is None:
-                raise CorruptFileError(_reason(error), self.filename) from error
+                raise CorruptFileError(_reason(error), self._filename) from error
             raise
 
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "a str cannot be decoded: the file is damaged, or written by Python 2"
-    text = str(error) or type(error).__name__
-    return f"the pickle cannot be read: {text}"
+    return f"the pickle cannot be read: {error or type(error).__name__}"
+
+
+class _Arrays:
+    """The stream at the place of an array of joblib's."""
+
+    def __init__(self, reader: Reader, find_class: Callable[[str, str], Any]) -> None:
+        self._reader = reader
+        self._find_class = find_class
+        self.position = reader.position
+        self.read_raw = reader.read_raw
+        self.skip_raw = reader.skip_raw
+
+    def read_pickle(self) -> Any:
+        """Load the pickle that lies where the bytes of an array of objects would."""
+        self._reader.enter()
+        value = _Nested(self._reader, self._find_class).load()
+        self._reader.leave()
+        return value
+
+
+class _Nested(_pickle.Unpickler):
+    def __init__(self, reader: Reader, find_class: Callable[[str, str], Any]) -> None:
+        super().__init__(reader)
+        self._find_class = find_class
+
+    def find_class(self, module: str, name: str) -> Any:
+        return self._find_class(module, name)
+
+
+class NumpyUnpickler(Unpickler):
+    """
+    Unpickle from a file object, with the arrays that `NumpyPickler` and joblib put beside the opcodes.
+
+    It may be subclassed, and its `find_class` overridden.
+
+    Parameters
+    ----------
+    filename : str
+        The file's name, for what is mapped and for messages.
+    file_handle : file object
+        Has a method `read`.
+    ensure_native_byte_order : bool
+        Convert arrays to the byte order of this machine.
+    mmap_mode : {None, "r", "r+", "w+", "c"}
+        How arrays of joblib's layout are mapped.
+    """
+
+    def __init__(
+        self, filename: str, file_handle: Any, ensure_native_byte_order: bool, mmap_mode: str | None = None
+    ) -> None:
+        from retain._files.load import opened
+
+        self.filename = filename
+        self.file_handle = file_handle
+        self.mmap_mode = mmap_mode
+        self.ensure_native_byte_order = ensure_native_byte_order
+        super().__init__(opened(file_handle), filename or None, mmap_mode, ensure_native_byte_order)

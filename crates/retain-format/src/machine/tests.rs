@@ -4,11 +4,15 @@ use super::*;
 #[derive(Default)]
 struct Notes {
     texts: Vec<String>,
-    notes: Vec<String>,
+    log: Vec<String>,
     whole: u64,
 }
 
 impl Notes {
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "most callers return what it returns"
+    )]
     fn text(&mut self, text: String) -> Result<usize, Error> {
         self.texts.push(text);
         Ok(self.texts.len() - 1)
@@ -91,20 +95,20 @@ impl Domain for Notes {
         state: usize,
     ) -> Result<(usize, Option<()>), Error> {
         let text = self.list(&[instance, state]);
-        self.notes.push(text);
+        self.log.push(text);
         Ok((instance, Some(())))
     }
     fn frame(&mut self, _: u64, length: u64) -> Result<Option<()>, Error> {
-        self.notes.push(format!("frame {length}"));
+        self.log.push(format!("frame {length}"));
         Ok(None)
     }
     fn dropped(&mut self, _: u64, value: usize) {
         let text = format!("dropped {}", self.texts[value]);
-        self.notes.push(text);
+        self.log.push(text);
     }
     fn stop(&mut self, end: u64, value: usize, left: usize) -> Result<(), Error> {
         let text = format!("{} to {end}, {left} left", self.texts[value]);
-        self.notes.push(text);
+        self.log.push(text);
         Ok(())
     }
 }
@@ -126,7 +130,7 @@ fn run(stream: &[u8], size: usize, whole: u64) -> Result<Vec<String>, Error> {
         from += taken;
         assert_eq!(machine.position(), from as u64);
         match step {
-            Step::Stop => return Ok(machine.into_domain().notes),
+            Step::Stop => return Ok(machine.into_domain().log),
             Step::More { .. } if to == stream.len() => return Err(machine.truncated()),
             _ => to = to.saturating_add(size).min(stream.len()),
         }
@@ -262,7 +266,7 @@ fn a_payload_that_was_not_asked_for_is_passed() {
     machine.advance(1);
     assert_eq!(machine.run(b"bc").unwrap(), (2, Step::More { at_least: 2 }));
     assert_eq!(machine.run(b"de.").unwrap(), (3, Step::Stop));
-    assert_eq!(machine.domain().notes, ["5 at 9 to 15, 0 left"]);
+    assert_eq!(machine.domain().log, ["5 at 9 to 15, 0 left"]);
 }
 
 #[test]

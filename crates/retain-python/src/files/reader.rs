@@ -1,130 +1,258 @@
 //! What an unpickler reads from.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
-use retain_format::{Buffer, Codec, Error, ReadAt, Seekable, Skeleton, Stored, Window};
+use pyo3::types::{PyBytes, PyMemoryView, PySlice};
+use retain_format::foreign::{Foreign, Pause};
+use retain_format::machine::Limits;
+use retain_format::{
+    Buffer, Codec, Error, Head, ReadAt, Seekable, Skeleton, Stored, Streamed, Window,
+};
 
-use super::faults::{raised, system};
+use super::block::{Block, InMemory};
+use super::faults::raised;
+use super::input::{Input, Source, read_into};
 use super::view::View;
 use crate::ending::Stay;
 use crate::object::Obj;
 
 /// Where huge pages pay.
 const HUGE: usize = 4 << 20;
+/// As much as tells what a file is.
+const START: usize = 64;
 
-type Source = Box<dyn ReadAt>;
+type Place = Box<dyn ReadAt>;
 
 /// A file that is being loaded: the opcodes for an unpickler, as a file object, and its buffers, as an iterator.
 #[pyclass(frozen, module = "retain._retain")]
 pub(crate) struct Reader {
-    stored: Stored<Source>,
-    state: Mutex<State>,
+    body: Mutex<Body>,
     filename: Option<Obj>,
     /// Makes the buffer at an offset and of a length; None reads it.
     map: Option<Obj>,
+    codec: Option<Codec>,
+    /// The file in memory, if most of it is buffers: they are parts of it then.
+    block: Option<Py<Block>>,
+    /// What went wrong. An unpickler may hide it behind an error of its own.
+    fault: Mutex<Option<Obj>>,
 }
 
-struct State {
-    skeleton: Skeleton,
-    window: Window,
-    next: usize,
+enum Body {
+    /// A retain file that is read at any place.
+    Stored {
+        stored: Stored<Place>,
+        skeleton: Skeleton,
+        window: Window,
+        next: usize,
+    },
+    /// Any other, from front to back.
+    Streamed {
+        streamed: Box<Streamed<Input>>,
+        /// Opcodes that the unpickler has had but not yet read, as it sees it; of the streams around this one, too.
+        owed: Vec<usize>,
+    },
 }
 
 #[pymethods]
 impl Reader {
-    /// Opens the retain file `path`; None if it is none. Its opcodes are checked.
+    /// Opens the file `path`. What is no pickle, compressed or not, is not opened: its first bytes are returned instead.
     #[staticmethod]
     #[pyo3(signature = (path, map=None))]
-    fn open(
-        py: Python<'_>,
+    fn open<'py>(
+        py: Python<'py>,
         path: PathBuf,
-        map: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Option<Self>> {
+        map: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let _stay = Stay::begin();
         let filename = path.as_path().into_pyobject(py)?.into_any();
-        let opened = py.detach(|| -> Result<_, Error> {
-            let Some(mut stored) = open(File::open(&path)?)? else {
-                return Ok(None);
-            };
-            stored.check_skeleton()?;
-            Ok(Some(stored))
-        });
-        let stored = opened.map_err(|error| raised(py, error, Some(&filename)))?;
-        Ok(stored.map(|stored| Self {
-            state: Mutex::new(State {
-                skeleton: stored.skeleton(),
-                window: Window::new(),
-                next: 0,
-            }),
-            stored,
+        let opened = py
+            .detach(|| open(File::open(&path)?))
+            .map_err(|error| raised(py, error, Some(&filename)))?;
+        let (body, codec) = match opened {
+            Opened::Pickle(body, codec) => (body, codec),
+            Opened::Other(start) => return Ok(PyBytes::new(py, &start).into_any()),
+        };
+        let reader = Self {
+            body: Mutex::new(body),
             filename: Some(filename.into()),
-            map: map.map(Obj::from),
-        }))
+            map: map.filter(|_| codec.is_none()).map(Obj::from),
+            codec,
+            block: None,
+            fault: Mutex::default(),
+        };
+        Ok(Bound::new(py, reader)?.into_any())
+    }
+
+    /// Reads from the object `file`, where it stands. With `exact`, nothing behind the value is read.
+    #[staticmethod]
+    fn of<'py>(
+        py: Python<'py>,
+        file: &Bound<'py, PyAny>,
+        exact: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _stay = Stay::begin();
+        let mut source = Source::new(file.clone().unbind());
+        let start = py
+            .detach(|| {
+                let mut start = Vec::new();
+                read_start(&mut source, &mut start, 2)?;
+                // A pickle of two bytes may be followed by something else.
+                let magic = COMPRESSED.iter().any(|magic| start == magic[..]);
+                if !exact || magic || Codec::detect(&start).is_some() {
+                    read_start(&mut source, &mut start, START)?;
+                }
+                Ok(start)
+            })
+            .map_err(|error: io::Error| raised(py, error.into(), None))?;
+        if start.is_empty() {
+            return Err(raised(
+                py,
+                Error::Truncated("there is nothing to read".into()),
+                None,
+            ));
+        }
+        if other(&start) {
+            return Ok(PyBytes::new(py, &start).into_any());
+        }
+        let codec = Codec::detect(&start);
+        source.give_back(start);
+        let foreign = match codec {
+            Some(codec) => Foreign::new(Input::Decoder(
+                codec
+                    .decoder(source)
+                    .map_err(|error| raised(py, error.into(), None))?,
+            )),
+            None if exact => Foreign::new(Input::Object(source)).read_ahead(0),
+            None => Foreign::new(Input::Object(source)),
+        };
+        let reader = Self {
+            body: Mutex::new(Body::streamed(foreign)),
+            filename: None,
+            map: None,
+            codec,
+            block: None,
+            fault: Mutex::default(),
+        };
+        Ok(Bound::new(py, reader)?.into_any())
+    }
+
+    /// Reads from a file that lies in memory.
+    #[staticmethod]
+    fn of_block(py: Python<'_>, block: &Bound<'_, Block>) -> PyResult<Self> {
+        let _stay = Stay::begin();
+        let memory = InMemory(block.clone().unbind());
+        let stream = Input::Block(block.clone().unbind(), 0);
+        let filename = block
+            .get()
+            .filename
+            .as_ref()
+            .map(|name| name.into_pyobject(py))
+            .transpose()?;
+        let opened = py.detach(|| -> Result<_, Error> {
+            let head = Head::parse(memory.bytes().unwrap_or_default())?;
+            match Stored::open(Box::new(memory) as Place) {
+                Ok(Ok(mut stored)) => {
+                    stored.check_skeleton()?;
+                    stored.check_buffers()?;
+                    Ok(Body::stored(stored))
+                }
+                Err(error) if head != Some(Head::UNKNOWN) => Err(error),
+                _ => Ok(Body::streamed(Foreign::new(stream))),
+            }
+        });
+        let filename = filename.map(Bound::into_any);
+        let body = opened.map_err(|error| raised(py, error, filename.as_ref()))?;
+        let whole = match &body {
+            Body::Stored { stored, .. } => {
+                let buffers: u64 = stored.buffers().iter().map(|buffer| buffer.len).sum();
+                buffers.saturating_mul(2) >= block.get().bytes().len() as u64
+            }
+            Body::Streamed { .. } => false,
+        };
+        Ok(Self {
+            body: Mutex::new(body),
+            filename: filename.map(Obj::from),
+            map: None,
+            codec: block.get().codec,
+            block: whole.then(|| block.clone().unbind()),
+            fault: Mutex::default(),
+        })
+    }
+
+    /// The name of the codec that the file is compressed with.
+    #[getter]
+    fn codec(&self) -> Option<&'static str> {
+        self.codec.map(Codec::name)
+    }
+
+    /// The last error that was raised here.
+    #[getter]
+    fn fault<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        fault.as_ref().map(|fault| fault.bind(py).clone())
     }
 
     /// Some of the next bytes, without moving on.
     fn peek<'py>(&self, py: Python<'py>, _size: isize) -> PyResult<Bound<'py, PyBytes>> {
-        let state = &mut *self.state()?;
-        let filled = self.fill(py, state)?;
+        let body = &mut *self.body()?;
+        let filled = self.fill(py, body)?;
         Ok(PyBytes::new(py, filled))
     }
 
     /// So many of the next bytes; fewer at the end.
     fn read<'py>(&self, py: Python<'py>, size: usize) -> PyResult<Bound<'py, PyBytes>> {
-        let state = &mut *self.state()?;
-        PyBytes::new_with_writer(py, size.min(1 << 20), |out| {
-            let mut left = size;
-            while left > 0 {
-                let filled = self.fill(py, state)?;
-                let part = &filled[..filled.len().min(left)];
-                if part.is_empty() {
-                    break;
-                }
-                io::Write::write_all(out, part)?;
-                left -= part.len();
-                let count = part.len();
-                state.skeleton.consume(count);
+        let body = &mut *self.body()?;
+        let mut bytes = vec![0; body.settle(size)];
+        while bytes.len() < size {
+            let filled = self.fill(py, body)?;
+            let count = filled.len().min(size - bytes.len());
+            if count == 0 {
+                break;
             }
-            Ok(())
-        })
+            bytes.extend_from_slice(&filled[..count]);
+            self.consume(py, body, count)?;
+        }
+        Ok(PyBytes::new(py, &bytes))
     }
 
     /// Fills a buffer with the next bytes; returns how many there were.
     fn readinto(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let state = &mut *self.state()?;
+        let body = &mut *self.body()?;
         let mut view = View::writable(buffer)?;
         let into = view.bytes_mut();
-        let mut done = 0;
+        let mut done = body.settle(into.len());
         while done < into.len() {
-            let filled = self.fill(py, state)?;
+            let filled = self.fill(py, body)?;
             let count = filled.len().min(into.len() - done);
             if count == 0 {
                 break;
             }
             into[done..done + count].copy_from_slice(&filled[..count]);
             done += count;
-            state.skeleton.consume(count);
+            self.consume(py, body, count)?;
         }
         Ok(done)
     }
 
     /// The next bytes up to a newline and with it.
     fn readline<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let state = &mut *self.state()?;
+        let body = &mut *self.body()?;
+        body.settle(usize::MAX);
         let mut line = Vec::new();
         loop {
-            let filled = self.fill(py, state)?;
+            let filled = self.fill(py, body)?;
             let end = filled.iter().position(|&byte| byte == b'\n');
             let count = end.map_or(filled.len(), |end| end + 1);
             line.extend_from_slice(&filled[..count]);
-            state.skeleton.consume(count);
+            if count > 0 {
+                self.consume(py, body, count)?;
+            }
             if end.is_some() || count == 0 {
                 return Ok(PyBytes::new(py, &line));
             }
@@ -138,104 +266,462 @@ impl Reader {
     /// The next buffer.
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let _stay = Stay::begin();
-        let state = &mut *self.state()?;
-        let index = state.next;
-        state.next += 1;
-        let Some(&buffer) = self.stored.buffers().get(index) else {
-            return Ok(None);
-        };
-        match &self.map {
-            Some(map) if buffer.len > 0 => {
-                map.bind(py).call1((buffer.offset, buffer.len)).map(Some)
+        match &mut *self.body()? {
+            Body::Stored {
+                stored,
+                window,
+                next,
+                ..
+            } => {
+                let index = *next;
+                *next += 1;
+                let Some(&buffer) = stored.buffers().get(index) else {
+                    return Ok(None);
+                };
+                if let Some(block) = self.block.as_ref().filter(|_| buffer.len > 0) {
+                    return part(block.bind(py), buffer).map(Some);
+                }
+                if let Some(map) = self.map.as_ref().filter(|_| buffer.len > 0) {
+                    return map.bind(py).call1((buffer.offset, buffer.len)).map(Some);
+                }
+                let (object, into) = self.allocated(py, buffer.len, buffer.writable)?;
+                py.detach(|| stored.read_buffer(window, index, into))
+                    .map_err(|error| self.failed(py, error))?;
+                py.check_signals()?;
+                Ok(Some(object))
             }
-            _ => self
-                .read_buffer(py, &mut state.window, index, buffer)
-                .map(Some),
+            body => {
+                let Some(Pause::Buffer { length, read_only }) = body.arrive() else {
+                    return Ok(None);
+                };
+                let Body::Streamed { streamed, .. } = body else {
+                    return Ok(None);
+                };
+                if streamed.at_trailer() {
+                    py.detach(|| streamed.read_trailer(length))
+                        .map_err(|error| self.failed(py, error))?;
+                    return Ok(Some(PyBytes::new(py, b"").into_any()));
+                }
+                let (object, into) = self.allocated(py, length, !read_only)?;
+                py.detach(|| streamed.read_buffer(read_only, into))
+                    .map_err(|error| self.failed(py, error))?;
+                py.check_signals()?;
+                Ok(Some(object))
+            }
         }
     }
 
-    /// Where the trailer lies, and what it is to be while the buffers are written to in place.
-    fn without_checksums<'py>(&self, py: Python<'py>) -> (u64, Bound<'py, PyBytes>) {
-        let (offset, trailer) = self.stored.without_checksums();
-        (offset, PyBytes::new(py, &trailer))
+    /// Tells whether an array of joblib's comes next, whose wrapper the unpickler has as a persistent id.
+    fn arrive(&self) -> PyResult<bool> {
+        Ok(matches!(self.body()?.arrive(), Some(Pause::Array(_))))
+    }
+
+    /// Fills a buffer with the bytes of the array that comes next.
+    fn read_raw(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut view = View::writable(buffer)?;
+        let into = view.bytes_mut();
+        if let [byte] = into {
+            // Not worth letting others run.
+            return self.with_foreign(py, |foreign| foreign.read_raw(std::slice::from_mut(byte)));
+        }
+        for part in into.chunks_mut(HUGE) {
+            let body = &mut *self.body()?;
+            let foreign = body.foreign()?;
+            py.detach(|| foreign.read_raw(part))
+                .map_err(|error| self.failed(py, error))?;
+            py.check_signals()?;
+        }
+        Ok(())
+    }
+
+    /// Passes over bytes of the array that comes next.
+    fn skip_raw(&self, py: Python<'_>, count: u64) -> PyResult<()> {
+        self.with_foreign(py, |foreign| foreign.skip_raw(count))
+    }
+
+    /// Where in the stream the next byte lies.
+    fn position(&self, py: Python<'_>) -> PyResult<u64> {
+        self.with_foreign(py, |foreign| Ok(foreign.position()))
+    }
+
+    /// Goes into the pickle that lies where an array's bytes would.
+    fn enter(&self, py: Python<'_>) -> PyResult<()> {
+        self.with_foreign(py, Foreign::enter)?;
+        if let Body::Streamed { owed, .. } = &mut *self.body()? {
+            owed.push(0);
+        }
+        Ok(())
+    }
+
+    /// Leaves the pickle that was entered.
+    fn leave(&self, py: Python<'_>) -> PyResult<()> {
+        if let Body::Streamed { owed, .. } = &mut *self.body()? {
+            owed.pop();
+        }
+        self.with_foreign(py, Foreign::leave)
+    }
+
+    /// Goes on behind an array.
+    fn resume(&self, py: Python<'_>) -> PyResult<()> {
+        self.with_foreign(py, Foreign::resume)
+    }
+
+    /// Checks what is known only at the end of the stream. Returns how many bytes were read beyond it.
+    fn finish(&self, py: Python<'_>) -> PyResult<usize> {
+        let body = &mut *self.body()?;
+        let Body::Streamed { streamed, .. } = body else {
+            return Ok(0);
+        };
+        let compressed = self.codec.is_some();
+        py.detach(|| {
+            streamed.finish()?;
+            let beyond = streamed.foreign().unread().len();
+            if beyond == 0 && compressed {
+                streamed.foreign().end()?;
+            }
+            Ok(beyond)
+        })
+        .map_err(|error| self.failed(py, error))
+    }
+
+    /// Where the trailer lies, and what it is to be while the buffers are written to in place; None if it has none.
+    fn without_checksums<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Option<(u64, Bound<'py, PyBytes>)>> {
+        Ok(match &*self.body()? {
+            Body::Stored { stored, .. } => {
+                let (offset, trailer) = stored.without_checksums();
+                Some((offset, PyBytes::new(py, &trailer)))
+            }
+            Body::Streamed { .. } => None,
+        })
+    }
+}
+
+impl Body {
+    fn streamed(foreign: Foreign<Input>) -> Self {
+        Self::Streamed {
+            streamed: Box::new(Streamed::new(foreign)),
+            owed: vec![0],
+        }
+    }
+
+    fn stored(stored: Stored<Place>) -> Self {
+        Self::Stored {
+            skeleton: stored.skeleton(),
+            stored,
+            window: Window::new(),
+            next: 0,
+        }
+    }
+
+    /// Of `size` bytes that the unpickler reads, how many it has had.
+    fn settle(&mut self, size: usize) -> usize {
+        match self {
+            Self::Streamed { owed, .. } => {
+                let Some(owed) = owed.last_mut() else {
+                    return 0;
+                };
+                let settled = (*owed).min(size);
+                *owed -= settled;
+                settled
+            }
+            Self::Stored { .. } => 0,
+        }
+    }
+
+    /// What the unpickler asks for. It has peeked at the opcode that makes it ask, and will read it later.
+    fn arrive(&mut self) -> Option<Pause> {
+        match self {
+            Self::Streamed { streamed, owed } => {
+                if streamed.foreign().offers()
+                    && let Some(owed) = owed.last_mut()
+                {
+                    *owed += 1;
+                }
+                streamed.arrive()
+            }
+            Self::Stored { .. } => None,
+        }
+    }
+
+    fn foreign(&mut self) -> PyResult<&mut Foreign<Input>> {
+        match self {
+            Self::Streamed { streamed, .. } => Ok(streamed.foreign()),
+            Self::Stored { .. } => Err(PyRuntimeError::new_err(
+                "this file has no arrays of joblib's",
+            )),
+        }
     }
 }
 
 impl Reader {
-    fn state(&self) -> PyResult<MutexGuard<'_, State>> {
-        match self.state.try_lock() {
-            Ok(state) => Ok(state),
-            Err(TryLockError::Poisoned(state)) => Ok(PoisonError::into_inner(state)),
+    fn body(&self) -> PyResult<MutexGuard<'_, Body>> {
+        match self.body.try_lock() {
+            Ok(body) => Ok(body),
+            Err(TryLockError::Poisoned(body)) => Ok(PoisonError::into_inner(body)),
             Err(TryLockError::WouldBlock) => Err(PyRuntimeError::new_err(
                 "this file is being read from already",
             )),
         }
     }
 
-    fn fill<'a>(&'a self, py: Python<'_>, state: &'a mut State) -> PyResult<&'a [u8]> {
-        py.check_signals()?;
-        state
-            .skeleton
-            .fill(&self.stored)
-            .map_err(|error| system(py, error, self.filename.as_ref().map(|name| name.bind(py))))
+    fn failed(&self, py: Python<'_>, error: Error) -> PyErr {
+        let error = raised(py, error, self.filename.as_ref().map(|name| name.bind(py)));
+        let fault = Obj::from(error.value(py));
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+        error
     }
 
-    /// A new bytearray, or bytes, that holds the buffer.
-    fn read_buffer<'py>(
+    fn with_foreign<T>(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&mut Foreign<Input>) -> Result<T, Error>,
+    ) -> PyResult<T> {
+        act(self.body()?.foreign()?).map_err(|error| self.failed(py, error))
+    }
+
+    fn fill<'a>(&self, py: Python<'_>, body: &'a mut Body) -> PyResult<&'a [u8]> {
+        py.check_signals()?;
+        match body {
+            Body::Stored {
+                stored, skeleton, ..
+            } => skeleton.fill(stored).map_err(Error::from),
+            Body::Streamed { streamed, .. } => {
+                py.detach(|| streamed.fill().map(|_| ()))
+                    .map_err(|error| self.failed(py, error))?;
+                streamed.fill()
+            }
+        }
+        .map_err(|error| self.failed(py, error))
+    }
+
+    fn consume(&self, py: Python<'_>, body: &mut Body, count: usize) -> PyResult<()> {
+        match body {
+            Body::Stored { skeleton, .. } => skeleton.consume(count),
+            Body::Streamed { streamed, .. } => streamed
+                .consume(count)
+                .map_err(|error| self.failed(py, error))?,
+        }
+        Ok(())
+    }
+
+    /// A new bytearray or bytes object, and its memory, to be filled before anyone else sees it.
+    fn allocated<'py>(
         &self,
         py: Python<'py>,
-        window: &mut Window,
-        index: usize,
-        buffer: Buffer,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let (object, into) = allocated(py, buffer)?;
-        py.detach(|| self.stored.read_buffer(window, index, into))
-            .map_err(|error| raised(py, error, self.filename.as_ref().map(|name| name.bind(py))))?;
-        py.check_signals()?;
-        Ok(object)
+        len: u64,
+        writable: bool,
+    ) -> PyResult<(Bound<'py, PyAny>, &'py mut [u8])> {
+        let make = if writable { new_bytearray } else { new_bytes };
+        let made = isize::try_from(len).ok().map(|len| make(py, len));
+        match made {
+            Some(Err(error)) if !error.is_instance_of::<PyMemoryError>(py) => Err(error),
+            Some(Ok((object, bytes))) => {
+                huge_pages(bytes);
+                Ok((object, bytes))
+            }
+            _ => Err(self.failed(
+                py,
+                Error::Corrupt(format!(
+                    "an array of {len} bytes, more than there is memory for"
+                )),
+            )),
+        }
     }
 }
 
-/// The retain file that `file` holds, if it holds one that can be read at any place.
-fn open(file: File) -> Result<Option<Stored<Source>>, Error> {
-    let mut start = [0; 4];
-    let source: Source = match file.read_exact_at(&mut start, 0) {
-        Ok(()) if Codec::detect(&start) == Some(Codec::Zstd) => match Seekable::open(file)? {
-            Some(seekable) => Box::new(seekable),
-            None => return Ok(None),
-        },
-        _ => Box::new(file),
-    };
-    Ok(Stored::open(source)?.ok())
+enum Opened {
+    Pickle(Body, Option<Codec>),
+    Other(Vec<u8>),
 }
 
-/// A new bytearray or bytes object, and its memory, to be filled before anyone else sees it.
-fn allocated<'py>(py: Python<'py>, buffer: Buffer) -> PyResult<(Bound<'py, PyAny>, &'py mut [u8])> {
-    let len = isize::try_from(buffer.len)
-        .map_err(|_| PyValueError::new_err("a buffer too large for this machine"))?;
-    // SAFETY: with a null pointer, both make objects with so many bytes of memory that nothing else refers to yet.
-    // Memory of C's allocator holds bytes, whichever.
+fn open(file: File) -> Result<Opened, Error> {
+    let len = file.metadata()?.len();
+    let mut start = vec![0; START];
+    let have = read_into(&mut &file, &mut start)?;
+    start.truncate(have);
+    if start.is_empty() {
+        return Err(Error::Truncated("the file is empty".into()));
+    }
+    if other(&start) {
+        return Ok(Opened::Other(start));
+    }
+    let codec = Codec::detect(&start);
+    // A pipe or a device.
+    if !file.metadata()?.is_file() {
+        let rest = io::Cursor::new(start).chain(file);
+        let input: Box<dyn Read + Send> = match codec {
+            Some(codec) => codec.decoder(rest)?,
+            None => Box::new(rest),
+        };
+        return Ok(Opened::Pickle(
+            Body::streamed(Foreign::new(Input::Decoder(input))),
+            codec,
+        ));
+    }
+    match codec {
+        Some(codec) => {
+            if codec == Codec::Zstd
+                && let Some(seekable) = Seekable::open(file.try_clone()?)?
+                && let Ok(mut stored) = Stored::open(Box::new(seekable) as Place)?
+            {
+                stored.check_skeleton()?;
+                return Ok(Opened::Pickle(Body::stored(stored), Some(codec)));
+            }
+            let mut file = file;
+            io::Seek::rewind(&mut file)?;
+            let foreign = Foreign::new(Input::Decoder(codec.decoder(file)?));
+            Ok(Opened::Pickle(Body::streamed(foreign), Some(codec)))
+        }
+        None => open_plain(file, &start, len),
+    }
+}
+
+fn open_plain(mut file: File, start: &[u8], len: u64) -> Result<Opened, Error> {
+    if let Some(head) = Head::parse(start)? {
+        let opened =
+            Stored::open(Box::new(file.try_clone()?) as Place).and_then(|stored| match stored {
+                Ok(mut stored) => stored.check_skeleton().map(|()| Some(stored)),
+                Err(_) => Ok(None),
+            });
+        match opened {
+            Ok(Some(stored)) => return Ok(Opened::Pickle(Body::stored(stored), None)),
+            // Where the head tells nothing, other values may follow in the file.
+            Err(error) if head != Head::UNKNOWN => {
+                io::Seek::rewind(&mut file)?;
+                return Err(cut_short(file, len, head).unwrap_or(error));
+            }
+            _ => {}
+        }
+    }
+    io::Seek::rewind(&mut file)?;
+    let limits = Limits {
+        end: len,
+        ..Limits::default()
+    };
+    let foreign = Foreign::seekable(Input::File(file)).limited(limits);
+    Ok(Opened::Pickle(Body::streamed(foreign), None))
+}
+
+/// Where a retain file ends that is cut short.
+fn cut_short(file: File, len: u64, head: Head) -> Option<Error> {
+    if head.trailer < len {
+        return None;
+    }
+    let limits = Limits {
+        end: len,
+        ..Limits::default()
+    };
+    let mut foreign = Foreign::seekable(Input::File(file)).limited(limits);
+    loop {
+        let filled = match foreign.fill() {
+            Ok(filled) => filled.len(),
+            Err(_) => break,
+        };
+        if foreign.offers() {
+            let Some(Pause::Buffer { length, .. }) = foreign.arrive() else {
+                break;
+            };
+            if foreign
+                .skip_raw(length)
+                .and_then(|()| foreign.resume())
+                .is_err()
+            {
+                return Some(Error::Truncated(format!(
+                    "the file ends in the middle of array {} of {}",
+                    foreign.items(),
+                    head.buffers
+                )));
+            }
+        } else if filled == 0 {
+            break;
+        } else {
+            foreign.consume(filled);
+        }
+    }
+    let behind = foreign.items();
+    Some(Error::Truncated(if head.buffers == 0 {
+        format!(
+            "the file ends in the middle of its objects: it has {len} bytes, its trailer should be at byte {}",
+            head.trailer
+        )
+    } else {
+        format!(
+            "the file ends in the middle of its objects, behind array {behind} of {}",
+            head.buffers
+        )
+    }))
+}
+
+/// A part of a file that lies in memory, which it keeps.
+fn part<'py>(block: &Bound<'py, Block>, buffer: Buffer) -> PyResult<Bound<'py, PyAny>> {
+    let py = block.py();
+    let whole = PyMemoryView::from(block.as_any())?;
+    let slice = PySlice::new(
+        py,
+        buffer.offset.try_into()?,
+        (buffer.offset + buffer.len).try_into()?,
+        1,
+    );
+    let part = whole.get_item(slice)?;
+    if buffer.writable {
+        Ok(part)
+    } else {
+        part.call_method0("toreadonly")
+    }
+}
+
+/// What the codecs begin with that two bytes do not tell for certain.
+const COMPRESSED: [&[u8; 2]; 5] = [b"BZ", b"\xfd7", b"]\x00", b"\x04\"", b"\x28\xb5"];
+
+/// Reads until there are `wanted` bytes, or no more.
+fn read_start(source: &mut Source, start: &mut Vec<u8>, wanted: usize) -> io::Result<()> {
+    let have = start.len();
+    start.resize(wanted, 0);
+    let count = read_into(source, &mut start[have..])?;
+    start.truncate(have + count);
+    Ok(())
+}
+
+/// Whether a file that begins so is none of ours: numpy's, or one of joblib's before 0.10.
+pub(super) fn other(start: &[u8]) -> bool {
+    [&b"\x93NUMPY"[..], b"PK\x03\x04", b"PK\x05\x06", b"ZF"]
+        .iter()
+        .any(|magic| start.starts_with(magic))
+}
+
+fn new_bytearray(py: Python<'_>, len: isize) -> PyResult<(Bound<'_, PyAny>, &mut [u8])> {
+    // SAFETY: with a null pointer, an object with so many bytes of memory is made that nothing else refers to yet. Memory
+    // of C's allocator holds bytes, whichever.
     unsafe {
-        let object = if buffer.writable {
-            ffi::PyByteArray_FromStringAndSize(std::ptr::null(), len)
-        } else {
-            ffi::PyBytes_FromStringAndSize(std::ptr::null(), len)
-        };
+        let object = ffi::PyByteArray_FromStringAndSize(std::ptr::null(), len);
         let object = Bound::from_owned_ptr_or_err(py, object)?;
-        let start = if buffer.writable {
-            ffi::PyByteArray_AsString(object.as_ptr())
-        } else {
-            ffi::PyBytes_AsString(object.as_ptr())
-        };
+        let start = ffi::PyByteArray_AsString(object.as_ptr());
         let bytes = std::slice::from_raw_parts_mut(start.cast::<u8>(), len.unsigned_abs());
-        huge_pages(bytes);
+        Ok((object, bytes))
+    }
+}
+
+fn new_bytes(py: Python<'_>, len: isize) -> PyResult<(Bound<'_, PyAny>, &mut [u8])> {
+    if len == 0 {
+        // The one that all share.
+        return Ok((PyBytes::new(py, b"").into_any(), &mut []));
+    }
+    // SAFETY: as above; a bytes object of one byte, which others may share, is made anew with a null pointer, too.
+    unsafe {
+        let object = ffi::PyBytes_FromStringAndSize(std::ptr::null(), len);
+        let object = Bound::from_owned_ptr_or_err(py, object)?;
+        let start = ffi::PyBytes_AsString(object.as_ptr());
+        let bytes = std::slice::from_raw_parts_mut(start.cast::<u8>(), len.unsigned_abs());
         Ok((object, bytes))
     }
 }
 
 /// Asks for huge pages below fresh memory: filling it takes a fraction of the page faults.
 #[cfg(target_os = "linux")]
-fn huge_pages(bytes: &mut [u8]) {
+pub(super) fn huge_pages(bytes: &mut [u8]) {
     use rustix::mm::{Advice, madvise};
 
     if bytes.len() < HUGE {
@@ -250,4 +736,4 @@ fn huge_pages(bytes: &mut [u8]) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn huge_pages(_bytes: &mut [u8]) {}
+pub(super) fn huge_pages(_bytes: &mut [u8]) {}
