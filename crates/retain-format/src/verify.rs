@@ -232,7 +232,7 @@ fn pass_array<'a>(
         pass(machine, input, policy, 1 + u64::from(padding))?;
     }
     let start = machine.position();
-    if let Some(arena::Node::Array(array)) = machine.domain_mut().arena.get_mut(raw.array) {
+    if let Some(array) = machine.domain_mut().arena.array_mut(raw.array) {
         array.data = Some(start);
     }
     pass(machine, input, policy, raw.nbytes)
@@ -275,7 +275,7 @@ fn nested<'a>(
         domain.refused(at, "an array of objects that is not the one that was announced");
     }
     if let Some((members, depth)) = inside {
-        if let Some(arena::Node::Array(array)) = domain.arena.get_mut(raw.array) {
+        if let Some(array) = domain.arena.array_mut(raw.array) {
             array.members = members;
             array.depth = depth;
         }

@@ -1,6 +1,6 @@
 //! Which rule decides on a call, a new object, a state.
 
-use super::arena::{Kind, Node, Object, Value};
+use super::arena::{Kind, Value};
 use super::domain::{Reason, Verifier, refuse};
 use super::names::Rule;
 
@@ -66,9 +66,11 @@ impl Verifier<'_> {
     pub(super) fn build_of(
         &mut self,
         instance: Value,
-        object: Object,
         state: Value,
     ) -> Result<(), Reason> {
+        let Some(&object) = self.arena.object(instance) else {
+            return refuse("no object");
+        };
         match object.kind {
             Kind::BitGenerator | Kind::RandomState | Kind::SeedSequence => {
                 return self.random_build(instance, object, state);
@@ -80,7 +82,7 @@ impl Verifier<'_> {
                     return refuse("a namespace whose state is no dict of names");
                 }
                 let depth = self.arena.depth(state).saturating_add(1);
-                if let Some(Node::Object(object)) = self.arena.get_mut(instance) {
+                if let Some(object) = self.arena.object_mut(instance) {
                     object.depth = depth;
                 }
                 self.set_built(instance, 0, state);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::arena::{Arena, Array, Holder, Kind, Members, Node, Object, Value};
+use super::arena::{Arena, Array, Bytes, Holder, Kind, Members, Node, Object, Value};
 use super::names::{Rule, rule};
 use super::policy::{Policy, is_powerful};
 use super::report::{NameVerdict, Refusal};
@@ -327,7 +327,7 @@ impl<'a> Verifier<'a> {
     /// An object of a trusted class.
     fn trusted_object(&mut self, parts: Value) -> Value {
         let depth = self.arena.depth(parts).saturating_add(1);
-        self.arena.node(Node::Object(Object {
+        self.arena.new_object(Object {
             kind: Kind::Trusted,
             built: true,
             hashable: true,
@@ -335,7 +335,7 @@ impl<'a> Verifier<'a> {
             extent: 0,
             detail: Value::None,
             parts,
-        }))
+        })
     }
 
     pub(super) fn note_array(&mut self, array: Value) {
@@ -357,7 +357,7 @@ impl<'a> Verifier<'a> {
         let short = content
             .filter(|content| content.len() as u64 == len && len <= 256)
             .map(|content| self.arena.push_text(&content).start);
-        self.arena.node(Node::Bytes {
+        self.arena.new_bytes(Bytes {
             data: None,
             len,
             short,
@@ -490,7 +490,7 @@ impl Domain for Verifier<'_> {
             }
             _ => {
                 let short = Some(self.arena.push_text(payload).start);
-                self.arena.node(Node::Bytes {
+                self.arena.new_bytes(Bytes {
                     data: Some(data),
                     len: payload.len() as u64,
                     short,
@@ -507,7 +507,7 @@ impl Domain for Verifier<'_> {
             op::LONG1 | op::LONG4 => {
                 Value::BigInt(u32::try_from(length).unwrap_or(u32::MAX), false)
             }
-            _ => self.arena.node(Node::Bytes {
+            _ => self.arena.new_bytes(Bytes {
                 data: Some(data),
                 len: length,
                 short: None,
@@ -574,10 +574,7 @@ impl Domain for Verifier<'_> {
                 frozen: false,
                 ..
             }) => (members, what),
-            Some(Node::Object(Object {
-                kind: Kind::Trusted,
-                ..
-            })) => {
+            Some(Node::Object(_)) if self.arena.built(target, Kind::Trusted).is_some() => {
                 self.allocated = self.allocated.saturating_add(items.len() as u64 * 8);
                 return Ok(());
             }
@@ -739,8 +736,8 @@ impl Domain for Verifier<'_> {
         }
         let done = match self.arena.get(instance) {
             Some(&Node::Dtype(number)) => self.dtype_build(number, state),
-            Some(&Node::Array(array)) => self.array_build(instance, array, state),
-            Some(&Node::Object(object)) => match object.kind {
+            Some(Node::Array(_)) => self.array_build(instance, state),
+            Some(Node::Object(_)) => match self.arena.object(instance).map_or(Kind::Data, |object| object.kind) {
                 Kind::Trusted => self.trusted_build(instance, state),
                 Kind::Wrapper => match self.wrapper_build(at, state) {
                     Ok(raw) => {
@@ -749,7 +746,7 @@ impl Domain for Verifier<'_> {
                     }
                     Err(reason) => Err(reason),
                 },
-                _ => self.build_of(instance, object, state),
+                _ => self.build_of(instance, state),
             },
             _ if self.is_untrusted(instance) && matches!(instance, Value::Unknown) => Ok(()),
             _ => refuse(format!(
@@ -809,7 +806,7 @@ impl Verifier<'_> {
             return refuse("an attribute of Python's own in the state of an object");
         }
         let depth = self.arena.depth(state).saturating_add(1);
-        if let Some(Node::Object(object)) = self.arena.get_mut(instance) {
+        if let Some(object) = self.arena.object_mut(instance) {
             object.parts = state;
             object.depth = object.depth.max(depth);
         }
@@ -877,7 +874,7 @@ impl Verifier<'_> {
         self.charge(nbytes)?;
         let sizes = self.arena.tuple(shape).unwrap_or_default().to_vec();
         let shape = self.arena.push_items(&sizes);
-        let array = self.arena.node(Node::Array(Array {
+        let array = self.arena.new_array(Array {
             built: true,
             matrix,
             dtype: number,
@@ -887,7 +884,7 @@ impl Verifier<'_> {
             data: None,
             members: Value::None,
             depth: 0,
-        }));
+        });
         self.note_array(array);
         Ok(Raw {
             array,

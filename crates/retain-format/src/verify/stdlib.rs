@@ -331,8 +331,8 @@ impl Verifier<'_> {
         let data = args.first().and_then(|&bytes| self.arena.bytes(bytes)).and_then(|(_, data)| data);
         let made = self.encoded(length, content, true);
         // The same bytes: what lies in the stream is what is in memory.
-        if let Some(super::arena::Node::Bytes { data: slot, .. }) = self.arena.get_mut(made) {
-            *slot = data;
+        if let Some(made) = self.arena.bytes_mut(made) {
+            made.data = data;
         }
         Ok(made)
     }
