@@ -18,16 +18,20 @@
 
 mod arena;
 mod array;
+mod arrow;
 mod calls;
+mod contents;
 mod domain;
 mod dtype;
 mod input;
 mod names;
+mod pandas;
 mod paths;
 mod policy;
 mod python2;
 mod random;
 mod report;
+mod sparse;
 mod stdlib;
 mod tables;
 mod text;

@@ -23,6 +23,27 @@ impl Verifier<'_> {
             Rule::BitGenerator | Rule::Generator | Rule::RandomState | Rule::SeedSequence => {
                 self.random_call(rule, args)
             }
+            Rule::ArrowAlias
+            | Rule::ArrowType(_)
+            | Rule::ArrowBuffer
+            | Rule::ArrowArray
+            | Rule::ArrowChunked => {
+                for &arg in args {
+                    self.arena.freeze(arg);
+                }
+                self.arrow_call(rule, args)
+            }
+            Rule::PandasType(_)
+            | Rule::Stored
+            | Rule::NewIndex
+            | Rule::Block
+            | Rule::Manager
+            | Rule::Timestamp
+            | Rule::Timedelta
+            | Rule::Period
+            | Rule::Interval
+            | Rule::NaT
+            | Rule::Offset => self.pandas_call(rule, callable, args),
             Rule::Reconstructor => match *args {
                 // What protocols 0 and 1 make of a new object without arguments.
                 [class, base, Value::None] if self.is_global(base, "builtins", &["object"]) => {
@@ -58,7 +79,10 @@ impl Verifier<'_> {
         match rule {
             Rule::Uuid => Ok(self.object(Kind::Uuid, false, true, 0, Value::None)),
             Rule::Wrapper => Ok(self.object(Kind::Wrapper, false, false, 0, Value::None)),
-            _ => refuse("what is not made so"),
+            Rule::Sparse(format) => {
+                Ok(self.object(Kind::Sparse, false, false, format.into(), Value::None))
+            }
+            _ => self.pandas_new(rule),
         }
     }
 
@@ -76,6 +100,10 @@ impl Verifier<'_> {
                 return self.random_build(instance, object, state);
             }
             _ if object.built => return refuse("a state set on what has one, or can have none"),
+            Kind::Sparse => return self.sparse_build(instance, object.extent, state),
+            Kind::Frame | Kind::Manager | Kind::PandasType | Kind::PandasArray => {
+                return self.pandas_build(instance, state);
+            }
             Kind::Uuid => self.uuid_build(state)?,
             Kind::Namespace => {
                 if self.arena.entries(state).is_none() {

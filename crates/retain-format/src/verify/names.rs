@@ -11,15 +11,15 @@ pub(super) enum Rule {
     OrderedDict, DefaultDict, Counter, Deque, Namespace, Address, Array, RebuiltArray, Random, ZoneInfo,
     DateutilUtc, PytzUtc, PytzZone,
     // numpy.
-    Dtype, StringDtype, Rebuild, FromBuffer, Scalar, Masked, NewArray,
+    Dtype, StringDtype, Rebuild, FromBuffer, Scalar, Masked,
     BitGenerator, Generator, RandomState, SeedSequence,
     // joblib.
     Wrapper,
     // scipy.
     Sparse(u8),
     // pandas.
-    Frame(u8), Manager, SingleManager, Block, NewIndex, Stored, IntervalStore, PandasType(u8), MaskedArray(u8),
-    ArrowStored, Timestamp, Timedelta, Period, Interval, NaT, Offset, SparseArray, SparseIndex,
+    Frame(u8), Manager, SingleManager, Block, NewIndex, Stored, PandasType(u8), MaskedArray(u8),
+    ArrowStored, Timestamp, Timedelta, Period, Interval, NaT, Missing, Offset,
     // Arrow.
     ArrowType(u8), ArrowAlias, ArrowBuffer, ArrowArray, ArrowChunked,
 }
