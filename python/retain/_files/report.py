@@ -12,10 +12,9 @@ if TYPE_CHECKING:
 
 _SHOWN = 20  # lines of a table, before the rest is only counted
 _MEANINGS = {
-    "safe": "safe to load: nothing in it runs",
-    "needs trust": "loads with trust",
-    "unsafe": "not to be loaded",
-    "damaged": "damaged, or no file of a kind that is known",
+    "safe": "nothing in it runs",
+    "needs trust": "it loads if you trust the names that are marked so",
+    "unsafe": "safe_load refuses it, whatever you trust",
 }
 
 
@@ -117,10 +116,13 @@ class Refusal:
     offset : int
         Where in the uncompressed stream.
     reason : str
+    path : str or None
+        Where in the value, if that can be told.
     """
 
     offset: int
     reason: str
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -145,8 +147,6 @@ class Report:
         Bytes of the stream in it, uncompressed.
     opcodes : int
         How many instructions the stream is.
-    allocation : int
-        Bytes that loading it takes, estimated.
     arrays : tuple of ArrayInfo
     globals : tuple of GlobalUse
     refusals : tuple of Refusal
@@ -169,7 +169,6 @@ class Report:
     size: int
     bytes: int
     opcodes: int
-    allocation: int
     arrays: tuple[ArrayInfo, ...]
     globals: tuple[GlobalUse, ...]
     refusals: tuple[Refusal, ...]
@@ -263,11 +262,13 @@ class Report:
         if self.codec:
             sizes += f" ({size(self.bytes)} uncompressed)"
         signed = ", signed" if self.signed else ""
-        return f"{self.format} file{codec}, protocol {self.protocol}, {sizes}, {self.opcodes:,} opcodes{signed}"
+        # Files of arrays are no pickles.
+        pickled = f", protocol {self.protocol}, {self.opcodes:,} opcodes" if self.opcodes else ""
+        return f"{self.format} file{codec}{pickled}, {sizes}{signed}"
 
     def _verdict(self) -> str:
-        damage = f" ({visible(self.damage)})" if self.damage else ""
-        return f"{self.verdict}: {_MEANINGS.get(self.verdict, '')}{damage}"
+        meaning = visible(self.damage) if self.damage else _MEANINGS.get(self.verdict)
+        return f"{self.verdict} ({meaning})" if meaning else self.verdict
 
     def _tables(self) -> Iterable[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
         if self.refusals:
