@@ -215,7 +215,7 @@ def test_the_script_is_installed():
 
 
 def test_wrong_arguments_are_told():
-    for arguments in ([], ["nonsense"], ["scan"], ["show", "--depth", "-1", "x"]):
+    for arguments in ([], ["nonsense"], ["scan"], ["show", "--depth", "-1", "x"], ["scan", "--trust", "a b", "x"]):
         ended = run(*arguments)
         assert ended.returncode == 2
         assert "usage: retain" in ended.stderr

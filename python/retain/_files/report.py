@@ -51,7 +51,7 @@ class ArrayInfo:
     Attributes
     ----------
     path : str
-        Where it is in the value, such as ``.coef_`` or ``["x"][3]``; empty where it is the value.
+        Where it is in the value, such as ``model.coef_`` or ``[3].weights``; empty where it is the value.
     dtype : str
     shape : tuple of int
     order : str
