@@ -35,5 +35,5 @@ pub use publish::Publication;
 pub use read_at::ReadAt;
 pub use seekable::Seekable;
 pub use splice::{Fed, Finished, Splicer};
-pub use stored::{Skeleton, Stored, Window};
+pub use stored::{Skeleton, Stored, Window, read_shared};
 pub use streamed::Streamed;

@@ -168,11 +168,7 @@ impl<S: ReadAt> Stored<S> {
         };
         match read {
             Ok(sum) if sum == buffer.checksum || buffer.checksum == checksum::UNKNOWN => Ok(()),
-            Ok(_) => Err(Error::Corrupt(format!(
-                "the checksum of array {} of {} does not match: the file was damaged after it was written",
-                index + 1,
-                self.trailer.buffers.len()
-            ))),
+            Ok(_) => Err(self.damaged(index)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(Error::Truncated(format!(
                     "the file ends in the middle of array {} of {}",
@@ -211,39 +207,96 @@ impl<S: ReadAt> Stored<S> {
         Ok(sum.finish())
     }
 
-    /// Several threads take piece after piece, so that one that is held up holds up nobody.
     fn read_shared(&self, offset: u64, into: &mut [u8]) -> io::Result<u64> {
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(THREADS));
-        let count = into.len().div_ceil(PIECE);
-        let pieces = Mutex::new(into.chunks_mut(PIECE).enumerate());
-        let work = || -> io::Result<Vec<(usize, u64)>> {
-            let mut hashes = Vec::with_capacity(count / threads + 1);
-            loop {
-                // Not held while reading.
-                let next = pieces.lock().ok().and_then(|mut pieces| pieces.next());
-                let Some((number, piece)) = next else {
-                    return Ok(hashes);
-                };
-                self.source
-                    .read_exact_at(piece, offset + (number * PIECE) as u64)?;
-                hashes.push((number, checksum::of_piece(piece)));
-            }
-        };
-        let mut hashes = std::thread::scope(|scope| -> io::Result<_> {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let mut hashes = work()?;
-            for other in others {
-                let more = other
-                    .join()
-                    .map_err(|_| io::Error::other("a thread that reads ended early"))?;
-                hashes.append(&mut more?);
-            }
-            Ok(hashes)
+        let hashes = shared(into.chunks_mut(PIECE), |number, piece| {
+            self.source
+                .read_exact_at(piece, offset + (number * PIECE) as u64)?;
+            Ok(checksum::of_piece(piece))
         })?;
-        hashes.sort_unstable();
-        let hashes: Vec<u64> = hashes.into_iter().map(|(_, hash)| hash).collect();
         Ok(checksum::of_pieces(&hashes))
     }
+
+    /// Checks all buffers of a file that lies in memory.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if a checksum does not match.
+    pub fn check_buffers(&self) -> Result<(), Error> {
+        let all = self.source.bytes().unwrap_or_default();
+        for (index, buffer) in self.trailer.buffers.iter().enumerate() {
+            let data = usize::try_from(buffer.offset)
+                .ok()
+                .and_then(|start| all.get(start..)?.get(..usize::try_from(buffer.len).ok()?));
+            let sum = match data {
+                Some(data) if data.len() >= SHARED => {
+                    let hashes =
+                        shared(data.chunks(PIECE), |_, piece| Ok(checksum::of_piece(piece)))?;
+                    checksum::of_pieces(&hashes)
+                }
+                Some(data) => checksum::of(data),
+                None => checksum::UNKNOWN,
+            };
+            if sum != buffer.checksum && buffer.checksum != checksum::UNKNOWN {
+                return Err(self.damaged(index));
+            }
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, index: usize) -> Error {
+        Error::Corrupt(format!(
+            "the checksum of array {} of {} does not match: the file was damaged after it was written",
+            index + 1,
+            self.trailer.buffers.len()
+        ))
+    }
+}
+
+/// Fills `into` with the bytes from `offset` on, by several threads if they are many.
+///
+/// # Errors
+/// Those of `source`.
+pub fn read_shared<S: ReadAt + ?Sized>(source: &S, offset: u64, into: &mut [u8]) -> io::Result<()> {
+    if into.len() < SHARED {
+        return source.read_exact_at(into, offset);
+    }
+    shared(into.chunks_mut(PIECE), |number, piece| {
+        source.read_exact_at(piece, offset + (number * PIECE) as u64)
+    })?;
+    Ok(())
+}
+
+/// Several threads take piece after piece, so that one that is held up holds up nobody. What became of each, in order.
+fn shared<P: Send, T: Send>(
+    pieces: impl ExactSizeIterator<Item = P> + Send,
+    each: impl Fn(usize, P) -> io::Result<T> + Sync,
+) -> io::Result<Vec<T>> {
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(THREADS));
+    let count = pieces.len();
+    let pieces = Mutex::new(pieces.enumerate());
+    let work = || -> io::Result<Vec<(usize, T)>> {
+        let mut done = Vec::with_capacity(count / threads + 1);
+        loop {
+            // Not held while working.
+            let next = pieces.lock().ok().and_then(|mut pieces| pieces.next());
+            let Some((number, piece)) = next else {
+                return Ok(done);
+            };
+            done.push((number, each(number, piece)?));
+        }
+    };
+    let mut done = std::thread::scope(|scope| -> io::Result<_> {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut done = work()?;
+        for other in others {
+            let more = other
+                .join()
+                .map_err(|_| io::Error::other("a thread that reads ended early"))?;
+            done.append(&mut more?);
+        }
+        Ok(done)
+    })?;
+    done.sort_unstable_by_key(|(number, _)| *number);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
 }
 
 /// The opcodes of a retain file, portion by portion, with `NEXT_BUFFER` in place of each buffer.

@@ -67,7 +67,9 @@ mod _retain {
     #[pymodule_export]
     use super::content::Content;
     #[pymodule_export]
-    use super::files::{Reader, Reducer, Sink, Strided};
+    use super::files::{Block, Reader, Reducer, Sink, Strided};
+    #[pymodule_export]
+    use super::files::{generate_key, scan_block, scan_file};
     #[pymodule_export]
     use super::identity::{At, Raw, digest, forget_handlers, hash};
     #[pymodule_export]

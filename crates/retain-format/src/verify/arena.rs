@@ -341,7 +341,11 @@ impl Arena {
     }
 
     /// The members of a container of this kind, in order; keys and values of a dict in turn.
-    pub(super) fn members(&self, value: Value, kind: Holder) -> Option<impl Iterator<Item = Value> + '_> {
+    pub(super) fn members(
+        &self,
+        value: Value,
+        kind: Holder,
+    ) -> Option<impl Iterator<Item = Value> + '_> {
         match self.get(value) {
             Some(&Node::Holder { what, members, .. }) if what == kind => Some(self.each(members)),
             _ => None,

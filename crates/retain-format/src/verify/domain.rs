@@ -439,7 +439,9 @@ impl Domain for Verifier<'_> {
             op::INT => text::int(line),
             op::LONG => text::long(line),
             op::FLOAT => text::float(line),
-            op::STRING => text::quoted(line).map(|content| Value::Text(self.arena.push_text(&content))),
+            op::STRING => {
+                text::quoted(line).map(|content| Value::Text(self.arena.push_text(&content)))
+            }
             _ => text::raw_unicode(line).map(|content| self.text(&content)),
         };
         self.allocated = self.allocated.saturating_add(line.len() as u64 + 32);
@@ -463,13 +465,7 @@ impl Domain for Verifier<'_> {
     }
 
     #[inline]
-    fn counted(
-        &mut self,
-        at: u64,
-        opcode: u8,
-        data: u64,
-        payload: &[u8],
-    ) -> Result<Value, Error> {
+    fn counted(&mut self, at: u64, opcode: u8, data: u64, payload: &[u8]) -> Result<Value, Error> {
         self.enough(at)?;
         self.allocated = self.allocated.saturating_add(payload.len() as u64 + 49);
         Ok(match opcode {
@@ -533,14 +529,23 @@ impl Domain for Verifier<'_> {
     #[inline]
     fn collect(&mut self, at: u64, opcode: u8, items: &[Value]) -> Result<Value, Error> {
         self.enough(at)?;
-        self.allocated = self
-            .allocated
-            .saturating_add(items.len() as u64 * 8 + 56);
+        self.allocated = self.allocated.saturating_add(items.len() as u64 * 8 + 56);
         match opcode {
             op::LIST | op::DICT => {
-                let value = self.empty(at, if opcode == op::LIST { op::EMPTY_LIST } else { op::EMPTY_DICT })?;
+                let value = self.empty(
+                    at,
+                    if opcode == op::LIST {
+                        op::EMPTY_LIST
+                    } else {
+                        op::EMPTY_DICT
+                    },
+                )?;
                 if !items.is_empty() {
-                    let opcode = if opcode == op::LIST { op::APPENDS } else { op::SETITEMS };
+                    let opcode = if opcode == op::LIST {
+                        op::APPENDS
+                    } else {
+                        op::SETITEMS
+                    };
                     self.extend(at, opcode, value, items)?;
                 }
                 Ok(value)
@@ -558,13 +563,7 @@ impl Domain for Verifier<'_> {
     }
 
     #[inline]
-    fn extend(
-        &mut self,
-        at: u64,
-        opcode: u8,
-        target: Value,
-        items: &[Value],
-    ) -> Result<(), Error> {
+    fn extend(&mut self, at: u64, opcode: u8, target: Value, items: &[Value]) -> Result<(), Error> {
         self.enough(at)?;
         let below = self.deepest(at, items)?;
         let (mut members, what) = match self.arena.get(target) {
@@ -724,7 +723,10 @@ impl Domain for Verifier<'_> {
             let parts = self.tuple(at, items)?;
             return Ok(self.trusted_object(parts));
         }
-        Ok(self.refused(at, "an object made as Python 2 made those of its old classes"))
+        Ok(self.refused(
+            at,
+            "an object made as Python 2 made those of its old classes",
+        ))
     }
 
     fn build(
@@ -752,10 +754,7 @@ impl Domain for Verifier<'_> {
                 _ => self.build_of(instance, object, state),
             },
             _ if self.is_untrusted(instance) && matches!(instance, Value::Unknown) => Ok(()),
-            _ => refuse(format!(
-                "a state set on {}",
-                self.arena.describe(instance)
-            )),
+            _ => refuse(format!("a state set on {}", self.arena.describe(instance))),
         };
         match done {
             Ok(()) => Ok((instance, None)),
@@ -803,8 +802,15 @@ impl Verifier<'_> {
     /// The state of a trusted object: anything but what would make another object of it.
     fn trusted_build(&mut self, instance: Value, state: Value) -> Result<(), Reason> {
         if let Some([_, slots]) = self.arena.tuple_of::<2>(state)
-            && let Some(mut keys) = self.arena.members(slots, Holder::Dict).map(|m| m.step_by(2))
-            && keys.any(|key| self.arena.text(key).is_some_and(|key| key.starts_with(b"__")))
+            && let Some(mut keys) = self
+                .arena
+                .members(slots, Holder::Dict)
+                .map(|m| m.step_by(2))
+            && keys.any(|key| {
+                self.arena
+                    .text(key)
+                    .is_some_and(|key| key.starts_with(b"__"))
+            })
         {
             return refuse("an attribute of Python's own in the state of an object");
         }
@@ -859,7 +865,8 @@ impl Verifier<'_> {
         let (Some(matrix), Value::Bool(_)) = (self.array_class(subclass), mmap) else {
             return refuse("a wrapper of joblib's of an unknown class");
         };
-        let (Some((number, dtype)), Some(sizes)) = (self.arena.dtype(dtype), self.arena.shape(shape))
+        let (Some((number, dtype)), Some(sizes)) =
+            (self.arena.dtype(dtype), self.arena.shape(shape))
         else {
             return refuse("a wrapper of joblib's of no whole dtype or shape");
         };

@@ -176,7 +176,9 @@ fn spell(verifier: &Verifier<'_>, steps: &[Step], at: usize, path: &mut String) 
                     .arena
                     .text(name)
                     .and_then(|text| std::str::from_utf8(text).ok())
-                    .filter(|text| super::text::dotted(text.as_bytes()).is_some() && !text.contains('.'));
+                    .filter(|text| {
+                        super::text::dotted(text.as_bytes()).is_some() && !text.contains('.')
+                    });
                 match text {
                     Some(text) if path.is_empty() => path.push_str(text),
                     Some(text) => {

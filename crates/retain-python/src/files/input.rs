@@ -7,6 +7,8 @@ use pyo3::buffer::PyBuffer;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::block::Block;
+
 /// Where the bytes of a stream come from.
 pub(super) enum Input {
     /// A file that is not compressed.
@@ -15,6 +17,8 @@ pub(super) enum Input {
     Decoder(Box<dyn Read + Send>),
     /// An object with a method `read`.
     Object(Source),
+    /// A file in memory, and how much of it was read.
+    Block(Py<Block>, usize),
 }
 
 impl Read for Input {
@@ -23,6 +27,16 @@ impl Read for Input {
             Self::File(file) => file.read(into),
             Self::Decoder(decoder) => decoder.read(into),
             Self::Object(source) => source.read(into),
+            Self::Block(block, at) => {
+                let count = block
+                    .get()
+                    .bytes()
+                    .get(*at..)
+                    .unwrap_or_default()
+                    .read(into)?;
+                *at += count;
+                Ok(count)
+            }
         }
     }
 }
@@ -44,11 +58,16 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(object: Py<PyAny>, start: Vec<u8>) -> Self {
+    pub(super) fn new(object: Py<PyAny>) -> Self {
         Self {
             object,
-            start: io::Cursor::new(start),
+            start: io::Cursor::new(Vec::new()),
         }
+    }
+
+    /// The bytes that were read are to be read again.
+    pub(super) fn give_back(&mut self, start: Vec<u8>) {
+        self.start = io::Cursor::new(start);
     }
 }
 
@@ -86,4 +105,18 @@ pub(super) fn read_from(object: &Py<PyAny>, into: &mut [u8]) -> io::Result<usize
         bytes.copy_to_slice(py, into).map_err(io::Error::other)?;
         Ok(count)
     })
+}
+
+/// Fills `into` as far as there are bytes; how many there were.
+pub(super) fn read_into(input: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    let mut have = 0;
+    while have < into.len() {
+        match input.read(&mut into[have..]) {
+            Ok(0) => break,
+            Ok(count) => have += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(have)
 }

@@ -8,13 +8,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 use retain_format::foreign::{Foreign, Pause};
 use retain_format::machine::Limits;
-use retain_format::{Codec, Error, Head, ReadAt, Seekable, Skeleton, Stored, Streamed, Window};
+use retain_format::{
+    Buffer, Codec, Error, Head, ReadAt, Seekable, Skeleton, Stored, Streamed, Window,
+};
 
+use super::block::{Block, InMemory};
 use super::faults::raised;
-use super::input::{Input, Source, read_from};
+use super::input::{Input, Source, read_into};
 use super::view::View;
 use crate::ending::Stay;
 use crate::object::Obj;
@@ -34,6 +37,8 @@ pub(crate) struct Reader {
     /// Makes the buffer at an offset and of a length; None reads it.
     map: Option<Obj>,
     codec: Option<Codec>,
+    /// The file in memory, if most of it is buffers: they are parts of it then.
+    block: Option<Py<Block>>,
     /// What went wrong. An unpickler may hide it behind an error of its own.
     fault: Mutex<Option<Obj>>,
 }
@@ -78,6 +83,7 @@ impl Reader {
             filename: Some(filename.into()),
             map: map.filter(|_| codec.is_none()).map(Obj::from),
             codec,
+            block: None,
             fault: Mutex::default(),
         };
         Ok(Bound::new(py, reader)?.into_any())
@@ -91,17 +97,15 @@ impl Reader {
         exact: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let _stay = Stay::begin();
-        let object = file.clone().unbind();
+        let mut source = Source::new(file.clone().unbind());
         let start = py
             .detach(|| {
                 let mut start = Vec::new();
-                read_start(&object, &mut start, 2)?;
+                read_start(&mut source, &mut start, 2)?;
                 // A pickle of two bytes may be followed by something else.
-                if !exact
-                    || Codec::detect(&start).is_some()
-                    || COMPRESSED.iter().any(|magic| start == magic[..])
-                {
-                    read_start(&object, &mut start, START)?;
+                let magic = COMPRESSED.iter().any(|magic| start == magic[..]);
+                if !exact || magic || Codec::detect(&start).is_some() {
+                    read_start(&mut source, &mut start, START)?;
                 }
                 Ok(start)
             })
@@ -117,7 +121,7 @@ impl Reader {
             return Ok(PyBytes::new(py, &start).into_any());
         }
         let codec = Codec::detect(&start);
-        let source = Source::new(object, start);
+        source.give_back(start);
         let foreign = match codec {
             Some(codec) => Foreign::new(Input::Decoder(
                 codec
@@ -132,9 +136,53 @@ impl Reader {
             filename: None,
             map: None,
             codec,
+            block: None,
             fault: Mutex::default(),
         };
         Ok(Bound::new(py, reader)?.into_any())
+    }
+
+    /// Reads from a file that lies in memory.
+    #[staticmethod]
+    fn of_block(py: Python<'_>, block: &Bound<'_, Block>) -> PyResult<Self> {
+        let _stay = Stay::begin();
+        let memory = InMemory(block.clone().unbind());
+        let stream = Input::Block(block.clone().unbind(), 0);
+        let filename = block
+            .get()
+            .filename
+            .as_ref()
+            .map(|name| name.into_pyobject(py))
+            .transpose()?;
+        let opened = py.detach(|| -> Result<_, Error> {
+            let head = Head::parse(memory.bytes().unwrap_or_default())?;
+            match Stored::open(Box::new(memory) as Place) {
+                Ok(Ok(mut stored)) => {
+                    stored.check_skeleton()?;
+                    stored.check_buffers()?;
+                    Ok(Body::stored(stored))
+                }
+                Err(error) if head != Some(Head::UNKNOWN) => Err(error),
+                _ => Ok(Body::streamed(Foreign::new(stream))),
+            }
+        });
+        let filename = filename.map(Bound::into_any);
+        let body = opened.map_err(|error| raised(py, error, filename.as_ref()))?;
+        let whole = match &body {
+            Body::Stored { stored, .. } => {
+                let buffers: u64 = stored.buffers().iter().map(|buffer| buffer.len).sum();
+                buffers.saturating_mul(2) >= block.get().bytes().len() as u64
+            }
+            Body::Streamed { .. } => false,
+        };
+        Ok(Self {
+            body: Mutex::new(body),
+            filename: filename.map(Obj::from),
+            map: None,
+            codec: block.get().codec,
+            block: whole.then(|| block.clone().unbind()),
+            fault: Mutex::default(),
+        })
     }
 
     /// The name of the codec that the file is compressed with.
@@ -230,6 +278,9 @@ impl Reader {
                 let Some(&buffer) = stored.buffers().get(index) else {
                     return Ok(None);
                 };
+                if let Some(block) = self.block.as_ref().filter(|_| buffer.len > 0) {
+                    return part(block.bind(py), buffer).map(Some);
+                }
                 if let Some(map) = self.map.as_ref().filter(|_| buffer.len > 0) {
                     return map.bind(py).call1((buffer.offset, buffer.len)).map(Some);
                 }
@@ -489,13 +540,7 @@ enum Opened {
 fn open(file: File) -> Result<Opened, Error> {
     let len = file.metadata()?.len();
     let mut start = vec![0; START];
-    let mut have = 0;
-    while have < START {
-        match (&file).read(&mut start[have..])? {
-            0 => break,
-            count => have += count,
-        }
-    }
+    let have = read_into(&mut &file, &mut start)?;
     start.truncate(have);
     if start.is_empty() {
         return Err(Error::Truncated("the file is empty".into()));
@@ -610,25 +655,38 @@ fn cut_short(file: File, len: u64, head: Head) -> Option<Error> {
     }))
 }
 
+/// A part of a file that lies in memory, which it keeps.
+fn part<'py>(block: &Bound<'py, Block>, buffer: Buffer) -> PyResult<Bound<'py, PyAny>> {
+    let py = block.py();
+    let whole = PyMemoryView::from(block.as_any())?;
+    let slice = PySlice::new(
+        py,
+        buffer.offset.try_into()?,
+        (buffer.offset + buffer.len).try_into()?,
+        1,
+    );
+    let part = whole.get_item(slice)?;
+    if buffer.writable {
+        Ok(part)
+    } else {
+        part.call_method0("toreadonly")
+    }
+}
+
 /// What the codecs begin with that two bytes do not tell for certain.
 const COMPRESSED: [&[u8; 2]; 5] = [b"BZ", b"\xfd7", b"]\x00", b"\x04\"", b"\x28\xb5"];
 
 /// Reads until there are `wanted` bytes, or no more.
-fn read_start(object: &Py<PyAny>, start: &mut Vec<u8>, wanted: usize) -> io::Result<()> {
-    let mut have = start.len();
+fn read_start(source: &mut Source, start: &mut Vec<u8>, wanted: usize) -> io::Result<()> {
+    let have = start.len();
     start.resize(wanted, 0);
-    while have < wanted {
-        match read_from(object, &mut start[have..])? {
-            0 => break,
-            count => have += count,
-        }
-    }
-    start.truncate(have);
+    let count = read_into(source, &mut start[have..])?;
+    start.truncate(have + count);
     Ok(())
 }
 
 /// Whether a file that begins so is none of ours: numpy's, or one of joblib's before 0.10.
-fn other(start: &[u8]) -> bool {
+pub(super) fn other(start: &[u8]) -> bool {
     [&b"\x93NUMPY"[..], b"PK\x03\x04", b"PK\x05\x06", b"ZF"]
         .iter()
         .any(|magic| start.starts_with(magic))
@@ -663,7 +721,7 @@ fn new_bytes(py: Python<'_>, len: isize) -> PyResult<(Bound<'_, PyAny>, &mut [u8
 
 /// Asks for huge pages below fresh memory: filling it takes a fraction of the page faults.
 #[cfg(target_os = "linux")]
-fn huge_pages(bytes: &mut [u8]) {
+pub(super) fn huge_pages(bytes: &mut [u8]) {
     use rustix::mm::{Advice, madvise};
 
     if bytes.len() < HUGE {
@@ -678,4 +736,4 @@ fn huge_pages(bytes: &mut [u8]) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn huge_pages(_bytes: &mut [u8]) {}
+pub(super) fn huge_pages(_bytes: &mut [u8]) {}

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use retain_format::sign::{SecretKey, sign_file};
 use retain_format::{Codec, Error, Fed, Publication, Splicer};
 
 use super::faults::{raised, system};
@@ -34,6 +35,7 @@ struct State {
     body: Body,
     queue: VecDeque<Obj>,
     written: u64,
+    key: Option<SecretKey>,
 }
 
 enum Body {
@@ -46,7 +48,7 @@ enum Body {
 impl Sink {
     /// A sink that writes the file `path`, or to the object `file`.
     #[new]
-    #[pyo3(signature = (path, file, spliced, codec=None, level=None, base=0, progress=None))]
+    #[pyo3(signature = (path, file, spliced, codec=None, level=None, base=0, progress=None, sign=None))]
     #[expect(clippy::needless_pass_by_value, reason = "arguments of Python")]
     fn new(
         py: Python<'_>,
@@ -57,7 +59,12 @@ impl Sink {
         level: Option<i32>,
         base: u64,
         progress: Option<&Bound<'_, PyAny>>,
+        sign: Option<&str>,
     ) -> PyResult<Self> {
+        let key = sign
+            .map(str::parse::<SecretKey>)
+            .transpose()
+            .map_err(|error| raised(py, error, None))?;
         let filename = path
             .as_ref()
             .map(|path| path.into_pyobject(py))
@@ -105,6 +112,7 @@ impl Sink {
             body,
             queue: VecDeque::new(),
             written: 0,
+            key,
         };
         Ok(Self {
             state: Mutex::new(state),
@@ -150,13 +158,13 @@ impl Sink {
         Ok(false)
     }
 
-    /// Ends the file: it has its name now. `writer` is what the trailer tells of who wrote it. `sign` is called with the
-    /// open file's descriptor before the file appears.
+    /// Ends the file: it has its name now. `writer` is what the trailer tells of who wrote it.
     fn finish(&self, py: Python<'_>, writer: &str) -> PyResult<()> {
         let _stay = Stay::begin();
         let state = &mut *self.state()?;
         let body = mem::replace(&mut state.body, Body::Ended);
-        let ended = py.detach(|| finish(body, writer));
+        let key = state.key.take();
+        let ended = py.detach(|| finish(body, writer, key.as_ref()));
         ended.map_err(|error| self.failed(py, error))?;
         self.report(py, None)
     }
@@ -244,7 +252,7 @@ impl Sink {
     }
 }
 
-fn finish(body: Body, writer: &str) -> Result<(), Error> {
+fn finish(body: Body, writer: &str, key: Option<&SecretKey>) -> Result<(), Error> {
     let (output, head) = match body {
         Body::Spliced(splicer) => {
             let (output, finished) = splicer.finish(writer)?;
@@ -258,14 +266,20 @@ fn finish(body: Body, writer: &str) -> Result<(), Error> {
             if let Some(head) = head {
                 publication.write_head(head)?;
             }
+            sign(&publication, key)?;
             publication.publish()?;
         }
         Output::Compressed(encoder, publication) => {
             encoder.finish()?;
+            sign(&publication, key)?;
             publication.publish()?;
         }
         Output::CompressedObject(encoder) => encoder.finish()?,
         Output::Object(_) => {}
     }
     Ok(())
+}
+
+fn sign(publication: &Publication, key: Option<&SecretKey>) -> Result<(), Error> {
+    key.map_or(Ok(()), |key| sign_file(publication.file(), key))
 }

@@ -1,0 +1,160 @@
+//! What a file is, without running it.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use retain_format::sign::claimed_signer;
+use retain_format::verify::{
+    Budgets, Format, NameVerdict, Policy, Report, Seeking, Slice, Stream, Verdict, verify,
+};
+use retain_format::{Codec, Error};
+
+use super::block::Block;
+use super::faults::raised;
+use super::input::read_into;
+use super::reader::other;
+use crate::ending::Stay;
+
+/// Tells what the file `path` is, reading as little of it as that takes; its first bytes if it is no pickle.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "arguments of Python")]
+pub(crate) fn scan_file<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    trusted: Vec<String>,
+    limit: u64,
+) -> PyResult<Bound<'py, PyAny>> {
+    let _stay = Stay::begin();
+    let filename = path.as_path().into_pyobject(py)?.into_any();
+    let scanned = py.detach(|| -> Result<_, Error> {
+        let file = File::open(&path)?;
+        let size = file.metadata()?.len();
+        let mut start = vec![0; 64];
+        let have = read_into(&mut &file, &mut start)?;
+        start.truncate(have);
+        if start.is_empty() {
+            return Err(Error::Truncated("the file is empty".into()));
+        }
+        if other(&start) {
+            return Ok(Err(start));
+        }
+        let codec = Codec::detect(&start);
+        let policy = policy(trusted, limit);
+        std::io::Seek::rewind(&mut &file)?;
+        let signed = claimed_signer(&file)?.is_some();
+        let report = match codec {
+            Some(codec) => verify(Stream::new(codec.decoder(file)?), &policy)?,
+            None => verify(Seeking::new(file, size), &policy)?,
+        };
+        Ok(Ok((report, codec, size, signed)))
+    });
+    match scanned.map_err(|error| raised(py, error, Some(&filename)))? {
+        Ok((report, codec, size, signed)) => Ok(plain(py, report, codec, size, signed)?.into_any()),
+        Err(start) => Ok(pyo3::types::PyBytes::new(py, &start).into_any()),
+    }
+}
+
+/// Tells what the file in `block` is.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "arguments of Python")]
+pub(crate) fn scan_block<'py>(
+    py: Python<'py>,
+    block: &Bound<'py, Block>,
+    trusted: Vec<String>,
+    limit: u64,
+) -> PyResult<Bound<'py, PyDict>> {
+    let _stay = Stay::begin();
+    let held = block.get();
+    let report = py
+        .detach(|| verify(Slice::new(held.bytes()), &policy(trusted, limit)))
+        .map_err(|error| raised(py, error, None))?;
+    plain(py, report, held.codec, held.size, held.signed)
+}
+
+fn policy(trusted: Vec<String>, limit: u64) -> Policy {
+    Policy {
+        trusted,
+        budgets: Budgets {
+            bytes: limit,
+            ..Budgets::default()
+        },
+        trailing: false,
+    }
+}
+
+/// A report as plain data.
+fn plain(
+    py: Python<'_>,
+    report: Report,
+    codec: Option<Codec>,
+    size: u64,
+    signed: bool,
+) -> PyResult<Bound<'_, PyDict>> {
+    let found = PyDict::new(py);
+    let format = match report.format {
+        Format::Retain => "retain",
+        Format::Joblib => "joblib",
+        Format::Pickle => "pickle",
+    };
+    let verdict = match report.verdict {
+        Verdict::Safe => "safe",
+        Verdict::NeedsTrust => "needs trust",
+        Verdict::Unsafe => "unsafe",
+        Verdict::Damaged => "damaged",
+    };
+    found.set_item("format", format)?;
+    found.set_item("codec", codec.map(Codec::name))?;
+    found.set_item("protocol", report.protocol)?;
+    found.set_item("size", size)?;
+    found.set_item("bytes", report.bytes)?;
+    found.set_item("opcodes", report.opcodes)?;
+    found.set_item("verdict", verdict)?;
+    found.set_item("signed", signed)?;
+    found.set_item("damage", report.damage)?;
+    found.set_item("more_refusals", report.more_refusals)?;
+    let arrays = PyList::empty(py);
+    for array in report.arrays {
+        let item = PyDict::new(py);
+        item.set_item("path", array.path)?;
+        item.set_item("dtype", array.dtype)?;
+        item.set_item("shape", array.shape)?;
+        item.set_item("order", array.order)?;
+        item.set_item("offset", array.offset)?;
+        item.set_item("nbytes", array.nbytes)?;
+        item.set_item("object", array.object)?;
+        arrays.append(item)?;
+    }
+    found.set_item("arrays", arrays)?;
+    let globals = PyList::empty(py);
+    for name in report.globals {
+        let item = PyDict::new(py);
+        item.set_item("module", name.module)?;
+        item.set_item("name", name.name)?;
+        item.set_item("written", name.written)?;
+        item.set_item("count", name.count)?;
+        item.set_item(
+            "verdict",
+            match name.verdict {
+                NameVerdict::Allowed => "allowed",
+                NameVerdict::Trusted => "trusted",
+                NameVerdict::NeedsTrust => "needs trust",
+                NameVerdict::Refused => "refused",
+            },
+        )?;
+        item.set_item("reason", name.reason)?;
+        globals.append(item)?;
+    }
+    found.set_item("globals", globals)?;
+    let refusals = PyList::empty(py);
+    for refusal in report.refusals {
+        let item = PyDict::new(py);
+        item.set_item("offset", refusal.offset)?;
+        item.set_item("path", py.None())?;
+        item.set_item("reason", refusal.reason)?;
+        refusals.append(item)?;
+    }
+    found.set_item("refusals", refusals)?;
+    Ok(found)
+}

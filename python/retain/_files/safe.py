@@ -1,0 +1,208 @@
+"""`safe_load` and `scan`: files of strangers."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from retain._files.errors import CorruptFileError, UnsafeFileError
+from retain._files.report import Report
+from retain._files.unpickler import Unpickler
+from retain._retain import Block, Reader, scan_block, scan_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+# Bytes of a file, uncompressed, that are taken into memory at most.
+LIMIT = 1 << 36
+
+
+def safe_load(filename: Any, trusted: Iterable[str] = (), *, max_bytes: int = LIMIT) -> Any:
+    """
+    Read a value from a file of a stranger: nothing in it is run before all of it was verified.
+
+    Plain data, numpy, pandas, pyarrow, scipy's sparse matrices and the data types of the standard library need no trust.
+    Whatever else the file names is refused, unless it is trusted.
+
+    Parameters
+    ----------
+    filename : str, os.PathLike or file object
+        What to read, as for `load`. A file object is read to its end.
+    trusted : iterable of str, default ()
+        What else the file may use: a class, as in "sklearn.ensemble._forest.RandomForestClassifier", or a package, as in
+        "sklearn", with all classes that are defined in it. Grant a package only if you would run any of its classes with
+        arguments that a stranger chose; classes one by one are the safer grant. `scan` tells what a file wants.
+    max_bytes : int, default 64 GiB
+        How many bytes the file may have, uncompressed.
+
+    Returns
+    -------
+    object
+        The value. Its arrays are in the byte order that the file has.
+
+    Raises
+    ------
+    UnsafeFileError
+        If the file holds anything else, or would take more memory than its size explains. It lists all that was refused,
+        and nothing was run.
+    CorruptFileError
+        If the file is damaged, cut short, or of no kind that is known.
+    OSError
+        If the file cannot be read.
+    """
+    grants = _grants(trusted)
+    if isinstance(filename, os.PathLike):
+        filename = os.fspath(filename)
+    if hasattr(filename, "read"):
+        name = getattr(filename, "name", None)
+        source = name if isinstance(name, str) else None
+        block = Block.of(filename, max_bytes)
+    else:
+        source = filename
+        block = Block.of_file(filename, max_bytes)
+    if isinstance(block, bytes):
+        return _safe_other(filename, block)
+    found = scan_block(block, grants, max_bytes)
+    _refuse(found, source)
+    lookup = _Lookup(found, grants, source)
+    reader = Reader.of_block(block)
+    value = Unpickler(reader, source, None, False, lookup).load()
+    reader.finish()
+    return value
+
+
+def scan(filename: str | os.PathLike[str], trusted: Iterable[str] = ()) -> Report:
+    """
+    Tell what a file is, without running or importing anything of it.
+
+    Parameters
+    ----------
+    filename : str or os.PathLike
+        The file.
+    trusted : iterable of str, default ()
+        What is trusted, as for `safe_load`.
+
+    Returns
+    -------
+    Report
+        Format, codec, sizes, arrays with shape and dtype, every global that is named, and whether `safe_load` would load
+        it, with the reasons. It prints as tables.
+
+    Raises
+    ------
+    CorruptFileError
+        If the file is empty.
+    OSError
+        If the file cannot be read.
+    """
+    name = os.fspath(filename)
+    grants = _grants(trusted)
+    found = scan_file(name, grants, LIMIT)
+    if isinstance(found, bytes):
+        return _scan_other(name, found)
+    if found["verdict"] == "unsafe":
+        # Some of what is refused in passing is harmless to those who look at all of it.
+        block = Block.of_file(name, LIMIT)
+        if not isinstance(block, bytes):
+            found = scan_block(block, grants, LIMIT)
+    return Report.from_scan(name, found)
+
+
+def _grants(trusted: Iterable[str]) -> list[str]:
+    if isinstance(trusted, str):
+        raise TypeError(f"trusted must be a list of names, not the str {trusted!r}: give [{trusted!r}]")
+    grants = list(trusted)
+    for grant in grants:
+        if not isinstance(grant, str) or not all(part.isidentifier() for part in grant.split(".")):
+            raise ValueError(
+                f"trusted must hold names such as 'sklearn' or 'sklearn.tree._tree.Tree', but it holds {grant!r}"
+            )
+    return grants
+
+
+def _refuse(found: Mapping[str, Any], filename: str | None) -> None:
+    """Raise what a verdict other than "safe" amounts to."""
+    if found["verdict"] == "safe":
+        return
+    reasons = [f"{each['reason']} (at byte {each['offset']:,})" for each in found["refusals"]]
+    if found["more_refusals"]:
+        reasons.append(f"and {found['more_refusals']:,} more of these")
+    if found["verdict"] == "damaged":
+        raise CorruptFileError(str(found["damage"]), filename)
+    wanted = [
+        (each["module"], each["name"]) for each in found["globals"] if each["verdict"] in ("needs trust", "refused")
+    ]
+    lines = [f"wants {each['module']}.{each['name']}: {each['reason']}" for each in found["globals"] if (each["module"], each["name"]) in wanted]
+    text = "the file was not loaded, and nothing in it was run:\n  " + "\n  ".join([*lines, *reasons])
+    if found["verdict"] == "needs trust":
+        names = ", ".join(repr(f"{module}.{name}") for module, name in wanted)
+        text += f"\nsafe_load(..., trusted=[{names}]) loads it, if you trust these with whatever the file gives them"
+    raise UnsafeFileError(text, filename, wanted, [*lines, *reasons])
+
+
+class _Lookup:
+    """Finds the globals that were verified, and no others."""
+
+    def __init__(self, found: Mapping[str, Any], grants: list[str], filename: str | None) -> None:
+        self._allowed: dict[tuple[str, str], tuple[str, str]] = {}
+        self._trusted: set[tuple[str, str]] = set()
+        self._grants = grants
+        self._filename = filename
+        for each in found["globals"]:
+            name = each["module"], each["name"]
+            self._allowed[each["written"] or name] = name
+            self._allowed[name] = name
+            if each["verdict"] == "trusted":
+                self._trusted.add(name)
+
+    def __call__(self, module: str, name: str) -> Any:
+        wanted = self._allowed.get((module, name))
+        if wanted is None:
+            raise UnsafeFileError(f"the file wants {module}.{name}, which was not verified", self._filename)
+        value = _imported(*wanted)
+        if wanted in self._trusted:
+            self._check(*wanted, value)
+        return value
+
+    def _check(self, module: str, name: str, value: Any) -> None:
+        """Check that what a grant of a package leads to lives in the package, and is a class."""
+        if f"{module}.{name}" in self._grants:
+            return
+        home = getattr(value, "__module__", None) or ""
+        inside = any(home == grant or home.startswith(grant + ".") for grant in self._grants)
+        # Classes compiled by Cython are made by functions of their own.
+        made = isinstance(value, type) or name.startswith("__pyx_unpickle_")
+        if not (inside and made):
+            raise UnsafeFileError(
+                f"the file wants {module}.{name}, which is no class of the package: name it in full to trust it",
+                self._filename,
+                [(module, name)],
+            )
+
+
+def _imported(module: str, name: str) -> Any:
+    from importlib import import_module
+
+    value: Any = import_module(module)
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _safe_other(filename: str, start: bytes) -> Any:
+    """Load what is no pickle: numpy's files, without objects in them."""
+    from retain._files.legacy import Z_PREFIX
+
+    if start.startswith(Z_PREFIX):
+        raise UnsafeFileError(
+            "a compressed file of joblib before 0.10: load it where you trust it, and dump it anew", filename
+        )
+    from retain._files.numpy_files import load_numpy_file
+
+    return load_numpy_file(filename, None, allow_pickle=False)
+
+
+def _scan_other(filename: str, start: bytes) -> Report:
+    from retain._files.foreign import scan_other
+
+    return scan_other(filename, start)
