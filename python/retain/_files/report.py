@@ -74,7 +74,7 @@ class ArrayInfo:
     def row(self) -> tuple[str, ...]:
         """Return the texts of a table's row."""
         place = visible(self.path) or "(the value)"
-        return place, visible(self.dtype), shape_text(self.shape), self.order, size(self.nbytes)
+        return place, visible(dtype_name(self.dtype)), shape_text(self.shape), self.order, size(self.nbytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +297,24 @@ class Report:
                 ("path", "dtype", "shape", "order", "bytes"),
                 [each.row() for each in self.arrays],
             )
+
+
+_KINDS = {"i": "int", "u": "uint", "f": "float", "c": "complex"}
+
+
+def dtype_name(code: str) -> str:
+    """Return the name of a dtype by numpy's code for it: ``<f8`` is float64."""
+    kind = code.lstrip("<>|=")
+    bits = int(kind[1:]) * 8 if kind[1:].isdecimal() and len(kind) < 5 else 0
+    if kind in {"b1", "?"}:
+        name = "bool"
+    elif kind.startswith("O"):
+        name = "object"
+    elif bits and kind[0] in _KINDS:
+        name = f"{_KINDS[kind[0]]}{bits}"
+    else:
+        name = kind
+    return f"{name} (big-endian)" if code.startswith(">") else name
 
 
 def shape_text(shape: Iterable[int]) -> str:

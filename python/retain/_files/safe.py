@@ -132,7 +132,11 @@ def _refuse(found: Mapping[str, Any], filename: str | None) -> None:
     wanted = [
         (each["module"], each["name"]) for each in found["globals"] if each["verdict"] in ("needs trust", "refused")
     ]
-    lines = [f"wants {each['module']}.{each['name']}: {each['reason']}" for each in found["globals"] if (each["module"], each["name"]) in wanted]
+    lines = [
+        f"wants {each['module']}.{each['name']}: {each['reason']}"
+        for each in found["globals"]
+        if (each["module"], each["name"]) in wanted
+    ]
     text = "the file was not loaded, and nothing in it was run:\n  " + "\n  ".join([*lines, *reasons])
     if found["verdict"] == "needs trust":
         names = ", ".join(repr(f"{module}.{name}") for module, name in wanted)
