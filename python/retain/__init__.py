@@ -16,6 +16,7 @@ __all__ = [
     "Cache",
     "CorruptFileError",
     "IdentityWarning",
+    "Report",
     "SignatureError",
     "UnsafeFileError",
     "cache",
@@ -29,6 +30,8 @@ __all__ = [
     "memoize",
     "register_compressor",
     "register_key",
+    "safe_load",
+    "scan",
 ]
 __version__ = "0.1.0"
 
@@ -44,6 +47,9 @@ _LATER = {
     "load": "retain._files.load",
     "register_compressor": "retain._files.compressors",
     "register_key": "retain._parts",
+    "Report": "retain._files.report",
+    "safe_load": "retain._files.safe",
+    "scan": "retain._files.scan",
 }
 
 

@@ -145,14 +145,13 @@ def _target(target: str, to: str | None, compress: str | None) -> tuple[str, str
 def _load(source: str, trusted: Iterable[str], unsafe: bool) -> tuple[Any, list[str]]:
     """Return the value of a file and what is to be told of it."""
     from retain._files import numpy_files, safetensors
-    from retain._files.foreign import is_safetensors
 
     with open(source, "rb") as file:
         prefix = file.read(16)
     if numpy_files.is_numpy_file(prefix):
         mode = "r" if prefix.startswith(b"\x93NUMPY") else None
         return numpy_files.load_numpy_file(source, mode, allow_pickle=unsafe), []
-    if is_safetensors(source, prefix):
+    if safetensors.is_safetensors(source, prefix):
         arrays, metadata = safetensors.read(source)
         return arrays, [f"left out: the metadata {', '.join(map(repr, metadata))}"] if metadata else []
     import retain

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from retain._files import compressors
+from retain._files.keys import key_line
 from retain._files.pickler import SPLICED, pickle_into, position, protocol_of, writer
 from retain._retain import Sink
 
@@ -50,7 +51,8 @@ def dump(
     progress : bool, default False
         Show how many bytes are written, with tqdm where it is installed.
     sign : str or os.PathLike, optional
-        A secret key made by `retain keygen`, or the file that holds it: the file is signed with it.
+        The file with a secret key made by `retain keygen`, or its line: the file is signed with it. Not for file objects,
+        nor for codecs other than zstd.
 
     Returns
     -------
@@ -76,8 +78,9 @@ def dump(
             f"{filename!r} (type {type(filename)}) was given: the value comes first"
         )
     protocol = protocol_of(protocol)
-    if sign is not None:
-        raise ValueError("sign= is not there yet")
+    key = None if sign is None else key_line(sign, "sign")
+    if key is not None and (path is None or protocol < SPLICED or codec not in (None, "zstd") or _in_place(path)):
+        raise ValueError("sign= takes a path, protocol 5, and no compression other than zstd")
     custom = compressors.registered(codec) if codec is not None else None
     with _Progress(progress) as report:
         if custom is not None:
@@ -88,7 +91,7 @@ def dump(
         else:
             base = position(filename) if path is None else 0
             file = filename if path is None else None
-            sink = Sink(path, file, protocol >= SPLICED, codec, level, base, report)
+            sink = Sink(path, file, protocol >= SPLICED, codec, level, base, report, key)
             _dump_to(sink, value, protocol, cloudpickle)
     return None if path is None else [path]
 

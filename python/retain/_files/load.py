@@ -7,15 +7,20 @@ import os
 from typing import Any, Literal
 
 from retain._files import compressors
+from retain._files.keys import key_line
 from retain._files.mapped import Mapped
 from retain._files.unpickler import Unpickler
-from retain._retain import Reader
+from retain._retain import Block, Reader
+
+_UNLIMITED = 2**64 - 1
 
 
 def load(
     filename: Any,
     mmap_mode: Literal["r", "r+", "w+", "c"] | None = None,
     ensure_native_byte_order: bool | Literal["auto"] = "auto",
+    *,
+    verify: Any = None,
 ) -> Any:
     """
     Read a value from a file.
@@ -34,6 +39,9 @@ def load(
         place ("w+" is "r+"), or copied when written to. What is mapped is not checked. Arrays are `numpy.memmap` then.
     ensure_native_byte_order : bool or "auto", default "auto"
         Convert arrays of the other byte order to this machine's. "auto" does, unless they are mapped.
+    verify : str or os.PathLike, optional
+        The file with a public key made by `retain keygen`, or its line: the file is loaded only if its bytes are as the
+        owner of the key signed them. It is read into memory for that, and cannot be mapped.
 
     Returns
     -------
@@ -44,6 +52,8 @@ def load(
     ------
     CorruptFileError
         If the file is damaged, cut short, or of no kind that is known.
+    SignatureError
+        If the file is not signed by the key in `verify`. Nothing of it was looked at then.
     ValueError
         If arrays are to be mapped and converted at once.
     OSError
@@ -59,6 +69,12 @@ def load(
         )
     if isinstance(filename, os.PathLike):
         filename = os.fspath(filename)
+    if verify is not None:
+        if mmap_mode is not None or hasattr(filename, "read"):
+            raise ValueError("verify= takes a path, and no mmap_mode: what is verified is what lies in memory")
+        block = Block.of_file(filename, _UNLIMITED, key_line(verify, "verify"))
+        reader = Reader.of_block(block)
+        return _unpickled(Unpickler(reader, filename, None, ensure_native_byte_order), reader)
     if hasattr(filename, "read"):
         return _load_object(filename, mmap_mode, ensure_native_byte_order)
     mode = "r+" if mmap_mode == "w+" else mmap_mode

@@ -1,4 +1,4 @@
-"""`safe_load` and `scan`: files of strangers."""
+"""`safe_load`: files of strangers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from retain._files.errors import CorruptFileError, UnsafeFileError
-from retain._files.report import Report
 from retain._files.unpickler import Unpickler
-from retain._retain import Block, Reader, scan_block, scan_file
+from retain._retain import Block, Reader, scan_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -50,7 +49,7 @@ def safe_load(filename: Any, trusted: Iterable[str] = (), *, max_bytes: int = LI
     OSError
         If the file cannot be read.
     """
-    grants = _grants(trusted)
+    granted = grants(trusted)
     if isinstance(filename, os.PathLike):
         filename = os.fspath(filename)
     if hasattr(filename, "read"):
@@ -62,62 +61,26 @@ def safe_load(filename: Any, trusted: Iterable[str] = (), *, max_bytes: int = LI
         block = Block.of_file(filename, max_bytes)
     if isinstance(block, bytes):
         return _safe_other(filename, block)
-    found = scan_block(block, grants, max_bytes)
+    found = scan_block(block, granted, max_bytes)
     _refuse(found, source)
-    lookup = _Lookup(found, grants, source)
+    lookup = _Lookup(found, granted, source)
     reader = Reader.of_block(block)
     value = Unpickler(reader, source, None, False, lookup).load()
     reader.finish()
     return value
 
 
-def scan(filename: str | os.PathLike[str], trusted: Iterable[str] = ()) -> Report:
-    """
-    Tell what a file is, without running or importing anything of it.
-
-    Parameters
-    ----------
-    filename : str or os.PathLike
-        The file.
-    trusted : iterable of str, default ()
-        What is trusted, as for `safe_load`.
-
-    Returns
-    -------
-    Report
-        Format, codec, sizes, arrays with shape and dtype, every global that is named, and whether `safe_load` would load
-        it, with the reasons. It prints as tables.
-
-    Raises
-    ------
-    CorruptFileError
-        If the file is empty.
-    OSError
-        If the file cannot be read.
-    """
-    name = os.fspath(filename)
-    grants = _grants(trusted)
-    found = scan_file(name, grants, LIMIT)
-    if isinstance(found, bytes):
-        return _scan_other(name, found)
-    if found["verdict"] == "unsafe":
-        # Some of what is refused in passing is harmless to those who look at all of it.
-        block = Block.of_file(name, LIMIT)
-        if not isinstance(block, bytes):
-            found = scan_block(block, grants, LIMIT)
-    return Report.from_scan(name, found)
-
-
-def _grants(trusted: Iterable[str]) -> list[str]:
+def grants(trusted: Iterable[str]) -> list[str]:
+    """Return what is trusted as a list, if it is names."""
     if isinstance(trusted, str):
         raise TypeError(f"trusted must be a list of names, not the str {trusted!r}: give [{trusted!r}]")
-    grants = list(trusted)
-    for grant in grants:
+    granted = list(trusted)
+    for grant in granted:
         if not isinstance(grant, str) or not all(part.isidentifier() for part in grant.split(".")):
             raise ValueError(
                 f"trusted must hold names such as 'sklearn' or 'sklearn.tree._tree.Tree', but it holds {grant!r}"
             )
-    return grants
+    return granted
 
 
 def _refuse(found: Mapping[str, Any], filename: str | None) -> None:
@@ -132,16 +95,17 @@ def _refuse(found: Mapping[str, Any], filename: str | None) -> None:
     wanted = [
         (each["module"], each["name"]) for each in found["globals"] if each["verdict"] in ("needs trust", "refused")
     ]
-    lines = [
-        f"wants {each['module']}.{each['name']}: {each['reason']}"
+    untrusted = [
+        f"{each['module']}.{each['name']}: {each['reason']}"
         for each in found["globals"]
-        if (each["module"], each["name"]) in wanted
+        if each["verdict"] == "needs trust"
     ]
-    text = "the file was not loaded, and nothing in it was run:\n  " + "\n  ".join([*lines, *reasons])
+    reasons = [*untrusted, *reasons]
+    text = "the file was not loaded, and nothing in it was run:\n  " + "\n  ".join(reasons)
     if found["verdict"] == "needs trust":
         names = ", ".join(repr(f"{module}.{name}") for module, name in wanted)
         text += f"\nsafe_load(..., trusted=[{names}]) loads it, if you trust these with whatever the file gives them"
-    raise UnsafeFileError(text, filename, wanted, [*lines, *reasons])
+    raise UnsafeFileError(text, filename, wanted, reasons)
 
 
 class _Lookup:
@@ -205,8 +169,3 @@ def _safe_other(filename: str, start: bytes) -> Any:
 
     return load_numpy_file(filename, None, allow_pickle=False)
 
-
-def _scan_other(filename: str, start: bytes) -> Report:
-    from retain._files.foreign import scan_other
-
-    return scan_other(filename, start)

@@ -30,13 +30,12 @@ def show(filename: str, shown: int = 10) -> Node:
         Where it is damaged.
     """
     from retain._files import numpy_files, safetensors
-    from retain._files.foreign import is_safetensors
 
     with open(filename, "rb") as file:
         prefix = file.read(16)
     if numpy_files.is_numpy_file(prefix):
         return _arrays("numpy file", numpy_files.infos(filename), shown)
-    if is_safetensors(filename, prefix):
+    if safetensors.is_safetensors(filename, prefix):
         node = _arrays("safetensors file", safetensors.infos(filename), shown)
         texts = [Node(visible(name), repr(text)) for name, text in safetensors.metadata(filename).items()]
         beside = [Node("metadata", f"{len(texts):,} texts", texts)] if texts else []

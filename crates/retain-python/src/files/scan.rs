@@ -110,6 +110,7 @@ fn plain(
     found.set_item("size", size)?;
     found.set_item("bytes", report.bytes)?;
     found.set_item("opcodes", report.opcodes)?;
+    found.set_item("allocation", report.allocation)?;
     found.set_item("verdict", verdict)?;
     found.set_item("signed", signed)?;
     found.set_item("damage", report.damage)?;
@@ -151,7 +152,6 @@ fn plain(
     for refusal in report.refusals {
         let item = PyDict::new(py);
         item.set_item("offset", refusal.offset)?;
-        item.set_item("path", py.None())?;
         item.set_item("reason", refusal.reason)?;
         refusals.append(item)?;
     }
