@@ -147,6 +147,8 @@ class Report:
         Bytes of the stream in it, uncompressed.
     opcodes : int
         How many instructions the stream is.
+    allocation : int
+        Bytes that loading it takes, estimated.
     arrays : tuple of ArrayInfo
     globals : tuple of GlobalUse
     refusals : tuple of Refusal
@@ -169,6 +171,7 @@ class Report:
     size: int
     bytes: int
     opcodes: int
+    allocation: int
     arrays: tuple[ArrayInfo, ...]
     globals: tuple[GlobalUse, ...]
     refusals: tuple[Refusal, ...]
