@@ -51,7 +51,8 @@ class ArrayInfo:
     Attributes
     ----------
     path : str
-        Where it is in the value, such as ``model.coef_`` or ``[3].weights``; empty where it is the value.
+        Where it is in the value, such as ``model.coef_`` or ``[3].weights``; empty where it is the value itself, or in an
+        object whose class is not known.
     dtype : str
     shape : tuple of int
     order : str
@@ -73,8 +74,13 @@ class ArrayInfo:
 
     def row(self) -> tuple[str, ...]:
         """Return the texts of a table's row."""
-        place = visible(self.path) or "(the value)"
-        return place, visible(dtype_name(self.dtype)), shape_text(self.shape), self.order, size(self.nbytes)
+        return (
+            visible(self.path) or "-",
+            visible(dtype_name(self.dtype)),
+            shape_text(self.shape),
+            self.order,
+            size(self.nbytes),
+        )
 
 
 @dataclass(frozen=True, slots=True)
