@@ -12,7 +12,7 @@ import pickle
 from dataclasses import dataclass, field
 from math import prod
 
-from retain._files.report import shape_text, visible
+from retain._files.report import dtype_name, shape_text, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -369,15 +369,6 @@ def _has_objects(dtype: StandIn) -> bool:
     return dtype.args[0].lstrip("<>|=").startswith("O") or bool(flags & 1)
 
 
-_CODES = {
-    "b": "bool", "f2": "float16", "f4": "float32", "f8": "float64", "f16": "longdouble", "c8": "complex64",
-    "c16": "complex128", "O": "object", "O8": "object", "O4": "object",
-    **{f"i{size}": f"int{size * 8}" for size in (1, 2, 4, 8)},
-    **{f"u{size}": f"uint{size * 8}" for size in (1, 2, 4, 8)},
-    "b1": "bool",
-}  # fmt: skip
-
-
 def dtype_text(dtype: Any) -> str:
     """Return the text of a stand-in of numpy's dtype: what it was made of."""
     if not isinstance(dtype, StandIn) or not dtype.args or not isinstance(dtype.args[0], str):
@@ -388,5 +379,4 @@ def dtype_text(dtype: Any) -> str:
     names = state[3] if len(state) > 3 else None
     if isinstance(names, tuple):
         return f"record of {', '.join(str(name) for name in names)}"
-    text = _CODES.get(code, code)
-    return f"{text} (big-endian)" if order == ">" else text
+    return dtype_name(f"{order}{code}")
