@@ -29,6 +29,12 @@ pub enum Error {
     /// A limit that the caller set was reached.
     #[error("{0}")]
     Budget(String),
+    /// There is no value of this name in the file.
+    #[error("{0}")]
+    Missing(String),
+    /// The value is of another type than the one asked for.
+    #[error("{0}")]
+    Type(String),
     /// The file is not signed, or not by the expected key.
     #[error("{0}")]
     Signature(String),

@@ -7,6 +7,7 @@
 
 #![warn(missing_docs)]
 
+pub mod archive;
 mod blocks;
 mod checksum;
 pub mod codec;
@@ -28,6 +29,7 @@ mod streamed;
 pub mod verify;
 pub mod wrappers;
 
+pub use archive::Archive;
 pub use codec::{Codec, Encoder};
 pub use error::Error;
 pub use layout::{ALIGNMENT, Buffer, HEAD_LEN, Head, MARKER, Trailer};

@@ -4,7 +4,7 @@
 //! pays for what a stranger put there.
 
 mod descr;
-mod literal;
+pub(crate) mod literal;
 #[cfg(test)]
 mod tests;
 

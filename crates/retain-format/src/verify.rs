@@ -18,25 +18,31 @@
 
 mod arena;
 mod array;
+mod arrow;
 mod calls;
+mod contents;
 mod domain;
 mod dtype;
 mod input;
 mod names;
+mod pandas;
 mod paths;
 mod policy;
 mod python2;
 mod random;
 mod report;
 mod seeking;
+mod sparse;
 mod stdlib;
 mod tables;
 mod text;
 
 pub use input::{Input, Slice, Stream};
-pub use policy::{Budgets, Policy};
-pub use report::{ArrayInfo, Format, GlobalUse, NameVerdict, Refusal, Report, Verdict};
 pub use seeking::Seeking;
+pub use policy::{Budgets, Policy};
+pub use report::{
+    ArrayInfo, Format, GlobalUse, NameVerdict, Refusal, Report, Verdict,
+};
 
 use crate::Error;
 use crate::domain::is_text;
@@ -227,15 +233,12 @@ fn pass_array<'a>(
             machine
                 .domain_mut()
                 .refused(at, "an array of joblib's that is not padded to 16 bytes");
-            return Err(Error::malformed(
-                at,
-                "where the array's bytes begin is not known",
-            ));
+            return Err(Error::malformed(at, "where the array's bytes begin is not known"));
         }
         pass(machine, input, policy, 1 + u64::from(padding))?;
     }
     let start = machine.position();
-    if let Some(arena::Node::Array(array)) = machine.domain_mut().arena.get_mut(raw.array) {
+    if let Some(array) = machine.domain_mut().arena.array_mut(raw.array) {
         array.data = Some(start);
     }
     pass(machine, input, policy, raw.nbytes)
@@ -275,13 +278,10 @@ fn nested<'a>(
     };
     let inside = made.map(|(made, _)| (made.members, made.depth));
     if !same && domain.refusals.is_empty() {
-        domain.refused(
-            at,
-            "an array of objects that is not the one that was announced",
-        );
+        domain.refused(at, "an array of objects that is not the one that was announced");
     }
     if let Some((members, depth)) = inside {
-        if let Some(arena::Node::Array(array)) = domain.arena.get_mut(raw.array) {
+        if let Some(array) = domain.arena.array_mut(raw.array) {
             array.members = members;
             array.depth = depth;
         }

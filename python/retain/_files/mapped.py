@@ -40,7 +40,7 @@ def from_buffer(buffer: Any, dtype: Any, shape: Any, order: str) -> Any:
     import numpy as np
 
     if isinstance(buffer, np.memmap):
-        return buffer.view(dtype).reshape(shape, order=order)  # type: ignore[call-overload]
+        return buffer.view(dtype).reshape(shape, order=order)
     return np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)  # type: ignore[call-overload]
 
 

@@ -70,7 +70,8 @@ def _reduce_exact(array: Any, numpy: Any) -> Any:
         for portion in numpy.nditer(array, buffersize=max(_PORTION // dtype.itemsize, 1), **options):
             yield numpy.ascontiguousarray(portion).view(numpy.uint8)
 
-    return _from_buffer(numpy), (PickleBuffer(Strided(pieces, array.nbytes)), dtype, array.shape, "C")
+    strided: Any = Strided(pieces, array.nbytes)
+    return _from_buffer(numpy), (PickleBuffer(strided), dtype, array.shape, "C")
 
 
 def _from_buffer(numpy: Any) -> Any:

@@ -41,6 +41,17 @@ pub(super) fn parse_dict(text: &str) -> Result<Vec<(String, Literal)>, String> {
     }
 }
 
+/// The text that `text` starts with, in quotes, and what follows it.
+pub(crate) fn parse_text(text: &str) -> Option<(String, &str)> {
+    let mut parser = Parser {
+        rest: text.chars().peekable(),
+    };
+    let quote = parser.rest.next_if(|c| matches!(c, '\'' | '"'))?;
+    let found = parser.text(quote).ok()?;
+    let left: usize = parser.rest.map(char::len_utf8).sum();
+    Some((found, text.get(text.len() - left..)?))
+}
+
 struct Parser<'t> {
     rest: Peekable<Chars<'t>>,
 }
@@ -177,7 +188,7 @@ impl Parser<'_> {
 }
 
 /// As Python's `repr` of a text.
-pub(super) fn write_text(text: &str, into: &mut String) {
+pub(crate) fn write_text(text: &str, into: &mut String) {
     use std::fmt::Write as _;
     let quote = if text.contains('\'') && !text.contains('"') {
         '"'

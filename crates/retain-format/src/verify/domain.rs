@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::arena::{Arena, Array, Holder, Kind, Members, Node, Object, Value};
+use super::arena::{Arena, Array, Bytes, Holder, Kind, Members, Node, Object, Value};
 use super::names::{Rule, rule};
 use super::policy::{Policy, is_powerful};
 use super::report::{NameVerdict, Refusal};
@@ -327,7 +327,7 @@ impl<'a> Verifier<'a> {
     /// An object of a trusted class.
     fn trusted_object(&mut self, parts: Value) -> Value {
         let depth = self.arena.depth(parts).saturating_add(1);
-        self.arena.node(Node::Object(Object {
+        self.arena.new_object(Object {
             kind: Kind::Trusted,
             built: true,
             hashable: true,
@@ -335,7 +335,7 @@ impl<'a> Verifier<'a> {
             extent: 0,
             detail: Value::None,
             parts,
-        }))
+        })
     }
 
     pub(super) fn note_array(&mut self, array: Value) {
@@ -357,7 +357,7 @@ impl<'a> Verifier<'a> {
         let short = content
             .filter(|content| content.len() as u64 == len && len <= 256)
             .map(|content| self.arena.push_text(&content).start);
-        self.arena.node(Node::Bytes {
+        self.arena.new_bytes(Bytes {
             data: None,
             len,
             short,
@@ -439,9 +439,7 @@ impl Domain for Verifier<'_> {
             op::INT => text::int(line),
             op::LONG => text::long(line),
             op::FLOAT => text::float(line),
-            op::STRING => {
-                text::quoted(line).map(|content| Value::Text(self.arena.push_text(&content)))
-            }
+            op::STRING => text::quoted(line).map(|content| Value::Text(self.arena.push_text(&content))),
             _ => text::raw_unicode(line).map(|content| self.text(&content)),
         };
         self.allocated = self.allocated.saturating_add(line.len() as u64 + 32);
@@ -465,7 +463,13 @@ impl Domain for Verifier<'_> {
     }
 
     #[inline]
-    fn counted(&mut self, at: u64, opcode: u8, data: u64, payload: &[u8]) -> Result<Value, Error> {
+    fn counted(
+        &mut self,
+        at: u64,
+        opcode: u8,
+        data: u64,
+        payload: &[u8],
+    ) -> Result<Value, Error> {
         self.enough(at)?;
         self.allocated = self.allocated.saturating_add(payload.len() as u64 + 49);
         Ok(match opcode {
@@ -486,7 +490,7 @@ impl Domain for Verifier<'_> {
             }
             _ => {
                 let short = Some(self.arena.push_text(payload).start);
-                self.arena.node(Node::Bytes {
+                self.arena.new_bytes(Bytes {
                     data: Some(data),
                     len: payload.len() as u64,
                     short,
@@ -503,7 +507,7 @@ impl Domain for Verifier<'_> {
             op::LONG1 | op::LONG4 => {
                 Value::BigInt(u32::try_from(length).unwrap_or(u32::MAX), false)
             }
-            _ => self.arena.node(Node::Bytes {
+            _ => self.arena.new_bytes(Bytes {
                 data: Some(data),
                 len: length,
                 short: None,
@@ -529,23 +533,14 @@ impl Domain for Verifier<'_> {
     #[inline]
     fn collect(&mut self, at: u64, opcode: u8, items: &[Value]) -> Result<Value, Error> {
         self.enough(at)?;
-        self.allocated = self.allocated.saturating_add(items.len() as u64 * 8 + 56);
+        self.allocated = self
+            .allocated
+            .saturating_add(items.len() as u64 * 8 + 56);
         match opcode {
             op::LIST | op::DICT => {
-                let value = self.empty(
-                    at,
-                    if opcode == op::LIST {
-                        op::EMPTY_LIST
-                    } else {
-                        op::EMPTY_DICT
-                    },
-                )?;
+                let value = self.empty(at, if opcode == op::LIST { op::EMPTY_LIST } else { op::EMPTY_DICT })?;
                 if !items.is_empty() {
-                    let opcode = if opcode == op::LIST {
-                        op::APPENDS
-                    } else {
-                        op::SETITEMS
-                    };
+                    let opcode = if opcode == op::LIST { op::APPENDS } else { op::SETITEMS };
                     self.extend(at, opcode, value, items)?;
                 }
                 Ok(value)
@@ -563,7 +558,13 @@ impl Domain for Verifier<'_> {
     }
 
     #[inline]
-    fn extend(&mut self, at: u64, opcode: u8, target: Value, items: &[Value]) -> Result<(), Error> {
+    fn extend(
+        &mut self,
+        at: u64,
+        opcode: u8,
+        target: Value,
+        items: &[Value],
+    ) -> Result<(), Error> {
         self.enough(at)?;
         let below = self.deepest(at, items)?;
         let (mut members, what) = match self.arena.get(target) {
@@ -573,10 +574,7 @@ impl Domain for Verifier<'_> {
                 frozen: false,
                 ..
             }) => (members, what),
-            Some(Node::Object(Object {
-                kind: Kind::Trusted,
-                ..
-            })) => {
+            Some(Node::Object(_)) if self.arena.built(target, Kind::Trusted).is_some() => {
                 self.allocated = self.allocated.saturating_add(items.len() as u64 * 8);
                 return Ok(());
             }
@@ -723,10 +721,7 @@ impl Domain for Verifier<'_> {
             let parts = self.tuple(at, items)?;
             return Ok(self.trusted_object(parts));
         }
-        Ok(self.refused(
-            at,
-            "an object made as Python 2 made those of its old classes",
-        ))
+        Ok(self.refused(at, "an object made as Python 2 made those of its old classes"))
     }
 
     fn build(
@@ -741,8 +736,8 @@ impl Domain for Verifier<'_> {
         }
         let done = match self.arena.get(instance) {
             Some(&Node::Dtype(number)) => self.dtype_build(number, state),
-            Some(&Node::Array(array)) => self.array_build(instance, array, state),
-            Some(&Node::Object(object)) => match object.kind {
+            Some(Node::Array(_)) => self.array_build(instance, state),
+            Some(Node::Object(_)) => match self.arena.object(instance).map_or(Kind::Data, |object| object.kind) {
                 Kind::Trusted => self.trusted_build(instance, state),
                 Kind::Wrapper => match self.wrapper_build(at, state) {
                     Ok(raw) => {
@@ -751,10 +746,13 @@ impl Domain for Verifier<'_> {
                     }
                     Err(reason) => Err(reason),
                 },
-                _ => self.build_of(instance, object, state),
+                _ => self.build_of(instance, state),
             },
             _ if self.is_untrusted(instance) && matches!(instance, Value::Unknown) => Ok(()),
-            _ => refuse(format!("a state set on {}", self.arena.describe(instance))),
+            _ => refuse(format!(
+                "a state set on {}",
+                self.arena.describe(instance)
+            )),
         };
         match done {
             Ok(()) => Ok((instance, None)),
@@ -802,20 +800,13 @@ impl Verifier<'_> {
     /// The state of a trusted object: anything but what would make another object of it.
     fn trusted_build(&mut self, instance: Value, state: Value) -> Result<(), Reason> {
         if let Some([_, slots]) = self.arena.tuple_of::<2>(state)
-            && let Some(mut keys) = self
-                .arena
-                .members(slots, Holder::Dict)
-                .map(|m| m.step_by(2))
-            && keys.any(|key| {
-                self.arena
-                    .text(key)
-                    .is_some_and(|key| key.starts_with(b"__"))
-            })
+            && let Some(mut keys) = self.arena.members(slots, Holder::Dict).map(|m| m.step_by(2))
+            && keys.any(|key| self.arena.text(key).is_some_and(|key| key.starts_with(b"__")))
         {
             return refuse("an attribute of Python's own in the state of an object");
         }
         let depth = self.arena.depth(state).saturating_add(1);
-        if let Some(Node::Object(object)) = self.arena.get_mut(instance) {
+        if let Some(object) = self.arena.object_mut(instance) {
             object.parts = state;
             object.depth = object.depth.max(depth);
         }
@@ -865,8 +856,7 @@ impl Verifier<'_> {
         let (Some(matrix), Value::Bool(_)) = (self.array_class(subclass), mmap) else {
             return refuse("a wrapper of joblib's of an unknown class");
         };
-        let (Some((number, dtype)), Some(sizes)) =
-            (self.arena.dtype(dtype), self.arena.shape(shape))
+        let (Some((number, dtype)), Some(sizes)) = (self.arena.dtype(dtype), self.arena.shape(shape))
         else {
             return refuse("a wrapper of joblib's of no whole dtype or shape");
         };
@@ -884,7 +874,7 @@ impl Verifier<'_> {
         self.charge(nbytes)?;
         let sizes = self.arena.tuple(shape).unwrap_or_default().to_vec();
         let shape = self.arena.push_items(&sizes);
-        let array = self.arena.node(Node::Array(Array {
+        let array = self.arena.new_array(Array {
             built: true,
             matrix,
             dtype: number,
@@ -894,7 +884,7 @@ impl Verifier<'_> {
             data: None,
             members: Value::None,
             depth: 0,
-        }));
+        });
         self.note_array(array);
         Ok(Raw {
             array,

@@ -335,8 +335,7 @@ impl Verifier<'_> {
                 }
                 _ => return refuse("a dtype with a field that is no dtype and offset"),
             };
-            let (Some((number, part)), Some(offset)) =
-                (self.arena.dtype(part), super::arena::size(offset))
+            let (Some((number, part)), Some(offset)) = (self.arena.dtype(part), super::arena::size(offset))
             else {
                 return refuse("a dtype with a field of no whole dtype or offset");
             };
@@ -432,9 +431,7 @@ impl Verifier<'_> {
         let full = shape
             .iter()
             .filter(|&&length| length != 0)
-            .try_fold(dtype.size.max(1), |total, &length| {
-                total.checked_mul(length)
-            })?;
+            .try_fold(dtype.size.max(1), |total, &length| total.checked_mul(length))?;
         if full > i64::MAX as u64 {
             return None;
         }
