@@ -53,7 +53,7 @@ def native_from_buffer(buffer: Any, dtype: Any, shape: Any, order: str, axes: An
 
 
 def _shaped(array: Any, shape: Any, order: str, axes: Any) -> Any:
-    """Return an array in its shape, and with its axes as they were: numpy 2.4 writes "K" where neither C nor F will do."""
+    """Return an array in its shape, its axes as they were: numpy 2.4 writes "K" where neither C nor F will do."""
     if order == "K" and axes is not None:
         return array.reshape(shape).transpose(axes)
     return array.reshape(shape, order=order)
