@@ -177,6 +177,7 @@ def outline(value: Any, shown: int = 10) -> Node:
 
 
 def _node(label: str, value: Any, shown: int, above: tuple[int, ...]) -> Node:
+    value = _as_bytes(value)
     if id(value) in above:
         return Node(label, "(again the object that it is in)")
     above = (*above, id(value))
@@ -191,6 +192,15 @@ def _node(label: str, value: Any, shown: int, above: tuple[int, ...]) -> Node:
         members = (("-", member) for member in value)
         return Node(label, f"{type(value).__name__} of {len(value):,}", _members(members, len(value), shown, above))
     return Node(label, _plain(value))
+
+
+def _as_bytes(value: Any) -> Any:
+    """Return the bytes that a stand-in stands for, if so: protocol 2 has none, and calls a function that makes them."""
+    if isinstance(value, StandIn) and (value.module, value.name) == ("_codecs", "encode") and len(value.args) == 2:
+        text, encoding = value.args
+        if isinstance(text, str) and encoding == "latin1":
+            return text.encode("latin1", "replace")
+    return value
 
 
 def _members(members: Iterable[tuple[str, Any]], count: int, shown: int, above: tuple[int, ...]) -> Iterator[Node]:
@@ -305,8 +315,9 @@ def _scalar_text(dtype: Any, data: Any = None, *_: Any) -> str:
 
     text = f"numpy scalar {dtype_text(dtype)}"
     code = dtype.args[0] if isinstance(dtype, StandIn) and dtype.args else None
+    data = _as_bytes(data)
     if isinstance(data, str):
-        # Bytes that protocol 2 writes as a text.
+        # As Python 2 wrote bytes.
         data = data.encode("latin1", "replace")
     if not (isinstance(code, str) and code in _FORMATS and isinstance(data, bytes)):
         return text

@@ -51,8 +51,8 @@ class ArrayInfo:
     Attributes
     ----------
     path : str
-        Where it is in the value, such as ``model.coef_`` or ``[3].weights``; empty where it is the value itself, or in an
-        object whose class is not known.
+        Where it is in the value, such as ``model.coef_`` or ``[3].weights``; empty where it is the value itself, or in
+        an object whose class is not known.
     dtype : str
     shape : tuple of int
     order : str
