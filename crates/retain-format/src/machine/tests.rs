@@ -254,6 +254,20 @@ fn streams_that_are_no_pickles() {
 }
 
 #[test]
+fn frames_hold_whole_opcodes() {
+    assert_eq!(
+        notes(b"\x95\x02\0\0\0\0\0\0\0K\x01."),
+        ["frame 2", "1 to 12, 0 left"]
+    );
+    assert!(fails(b"\x95\x01\0\0\0\0\0\0\0K\x01.").contains("its frame"));
+    assert!(fails(b"\x95\x04\0\0\0\0\0\0\0C\x03abc0N.").contains("its frame"));
+    let inner = b"\x95\x0b\0\0\0\0\0\0\0\x95\x01\0\0\0\0\0\0\0NN.";
+    assert!(fails(inner).contains("within a frame"));
+    let passed = run(b"\x95\x04\0\0\0\0\0\0\0C\x03abc.", usize::MAX, 0);
+    assert!(matches!(passed, Err(Error::Malformed { .. })));
+}
+
+#[test]
 fn a_payload_that_was_not_asked_for_is_passed() {
     let mut machine = machine(1);
     let (taken, step) = machine.run(b"\x8e\x05\0\0\0\0\0\0\0ab").unwrap();

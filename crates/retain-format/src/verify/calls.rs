@@ -87,11 +87,7 @@ impl Verifier<'_> {
     }
 
     /// The state of an object of a class that a rule knows.
-    pub(super) fn build_of(
-        &mut self,
-        instance: Value,
-        state: Value,
-    ) -> Result<(), Reason> {
+    pub(super) fn build_of(&mut self, instance: Value, state: Value) -> Result<(), Reason> {
         let Some(&object) = self.arena.object(instance) else {
             return refuse("no object");
         };

@@ -406,9 +406,6 @@ impl Domain for Verifier<'_> {
     }
 
     fn frame(&mut self, at: u64, length: u64) -> Result<Option<Raw>, Error> {
-        if at < self.frame_end {
-            self.refused(at, "a frame in a frame");
-        }
         self.frame_end = (at + 9).saturating_add(length);
         Ok(None)
     }
@@ -439,7 +436,9 @@ impl Domain for Verifier<'_> {
             op::INT => text::int(line),
             op::LONG => text::long(line),
             op::FLOAT => text::float(line),
-            op::STRING => text::quoted(line).map(|content| Value::Text(self.arena.push_text(&content))),
+            op::STRING => {
+                text::quoted(line).map(|content| Value::Text(self.arena.push_text(&content)))
+            }
             _ => text::raw_unicode(line).map(|content| self.text(&content)),
         };
         self.allocated = self.allocated.saturating_add(line.len() as u64 + 32);
@@ -463,13 +462,7 @@ impl Domain for Verifier<'_> {
     }
 
     #[inline]
-    fn counted(
-        &mut self,
-        at: u64,
-        opcode: u8,
-        data: u64,
-        payload: &[u8],
-    ) -> Result<Value, Error> {
+    fn counted(&mut self, at: u64, opcode: u8, data: u64, payload: &[u8]) -> Result<Value, Error> {
         self.enough(at)?;
         self.allocated = self.allocated.saturating_add(payload.len() as u64 + 49);
         Ok(match opcode {
@@ -533,14 +526,23 @@ impl Domain for Verifier<'_> {
     #[inline]
     fn collect(&mut self, at: u64, opcode: u8, items: &[Value]) -> Result<Value, Error> {
         self.enough(at)?;
-        self.allocated = self
-            .allocated
-            .saturating_add(items.len() as u64 * 8 + 56);
+        self.allocated = self.allocated.saturating_add(items.len() as u64 * 8 + 56);
         match opcode {
             op::LIST | op::DICT => {
-                let value = self.empty(at, if opcode == op::LIST { op::EMPTY_LIST } else { op::EMPTY_DICT })?;
+                let value = self.empty(
+                    at,
+                    if opcode == op::LIST {
+                        op::EMPTY_LIST
+                    } else {
+                        op::EMPTY_DICT
+                    },
+                )?;
                 if !items.is_empty() {
-                    let opcode = if opcode == op::LIST { op::APPENDS } else { op::SETITEMS };
+                    let opcode = if opcode == op::LIST {
+                        op::APPENDS
+                    } else {
+                        op::SETITEMS
+                    };
                     self.extend(at, opcode, value, items)?;
                 }
                 Ok(value)
@@ -558,13 +560,7 @@ impl Domain for Verifier<'_> {
     }
 
     #[inline]
-    fn extend(
-        &mut self,
-        at: u64,
-        opcode: u8,
-        target: Value,
-        items: &[Value],
-    ) -> Result<(), Error> {
+    fn extend(&mut self, at: u64, opcode: u8, target: Value, items: &[Value]) -> Result<(), Error> {
         self.enough(at)?;
         let below = self.deepest(at, items)?;
         let (mut members, what) = match self.arena.get(target) {
@@ -721,7 +717,10 @@ impl Domain for Verifier<'_> {
             let parts = self.tuple(at, items)?;
             return Ok(self.trusted_object(parts));
         }
-        Ok(self.refused(at, "an object made as Python 2 made those of its old classes"))
+        Ok(self.refused(
+            at,
+            "an object made as Python 2 made those of its old classes",
+        ))
     }
 
     fn build(
@@ -737,7 +736,11 @@ impl Domain for Verifier<'_> {
         let done = match self.arena.get(instance) {
             Some(&Node::Dtype(number)) => self.dtype_build(number, state),
             Some(Node::Array(_)) => self.array_build(instance, state),
-            Some(Node::Object(_)) => match self.arena.object(instance).map_or(Kind::Data, |object| object.kind) {
+            Some(Node::Object(_)) => match self
+                .arena
+                .object(instance)
+                .map_or(Kind::Data, |object| object.kind)
+            {
                 Kind::Trusted => self.trusted_build(instance, state),
                 Kind::Wrapper => match self.wrapper_build(at, state) {
                     Ok(raw) => {
@@ -749,10 +752,7 @@ impl Domain for Verifier<'_> {
                 _ => self.build_of(instance, state),
             },
             _ if self.is_untrusted(instance) && matches!(instance, Value::Unknown) => Ok(()),
-            _ => refuse(format!(
-                "a state set on {}",
-                self.arena.describe(instance)
-            )),
+            _ => refuse(format!("a state set on {}", self.arena.describe(instance))),
         };
         match done {
             Ok(()) => Ok((instance, None)),
@@ -779,6 +779,7 @@ impl Domain for Verifier<'_> {
             self.refused(end - 1, "objects whose state is never set");
         }
         self.deepest(end - 1, &[value])?;
+        self.enough(end)?;
         self.result = value;
         Ok(())
     }
@@ -800,8 +801,15 @@ impl Verifier<'_> {
     /// The state of a trusted object: anything but what would make another object of it.
     fn trusted_build(&mut self, instance: Value, state: Value) -> Result<(), Reason> {
         if let Some([_, slots]) = self.arena.tuple_of::<2>(state)
-            && let Some(mut keys) = self.arena.members(slots, Holder::Dict).map(|m| m.step_by(2))
-            && keys.any(|key| self.arena.text(key).is_some_and(|key| key.starts_with(b"__")))
+            && let Some(mut keys) = self
+                .arena
+                .members(slots, Holder::Dict)
+                .map(|m| m.step_by(2))
+            && keys.any(|key| {
+                self.arena
+                    .text(key)
+                    .is_some_and(|key| key.starts_with(b"__"))
+            })
         {
             return refuse("an attribute of Python's own in the state of an object");
         }
@@ -856,7 +864,8 @@ impl Verifier<'_> {
         let (Some(matrix), Value::Bool(_)) = (self.array_class(subclass), mmap) else {
             return refuse("a wrapper of joblib's of an unknown class");
         };
-        let (Some((number, dtype)), Some(sizes)) = (self.arena.dtype(dtype), self.arena.shape(shape))
+        let (Some((number, dtype)), Some(sizes)) =
+            (self.arena.dtype(dtype), self.arena.shape(shape))
         else {
             return refuse("a wrapper of joblib's of no whole dtype or shape");
         };

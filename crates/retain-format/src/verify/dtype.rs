@@ -4,7 +4,7 @@
 //! they are none, or that a field lies behind the element's end, makes any array of it a way into memory. So a dtype is
 //! worked out here from the text that makes it and from its fields, and the state has to say just the same.
 
-use super::arena::{Node, Value, size, truth};
+use super::arena::{Node, Value, truth};
 use super::domain::{Reason, Verifier, refuse};
 
 /// A type of numpy's.
@@ -335,7 +335,8 @@ impl Verifier<'_> {
                 }
                 _ => return refuse("a dtype with a field that is no dtype and offset"),
             };
-            let (Some((number, part)), Some(offset)) = (self.arena.dtype(part), super::arena::size(offset))
+            let (Some((number, part)), Some(offset)) =
+                (self.arena.dtype(part), super::arena::size(offset))
             else {
                 return refuse("a dtype with a field of no whole dtype or offset");
             };
@@ -431,16 +432,13 @@ impl Verifier<'_> {
         let full = shape
             .iter()
             .filter(|&&length| length != 0)
-            .try_fold(dtype.size.max(1), |total, &length| total.checked_mul(length))?;
+            .try_fold(dtype.size.max(1), |total, &length| {
+                total.checked_mul(length)
+            })?;
         if full > i64::MAX as u64 {
             return None;
         }
         let count = shape.iter().product();
         Some((count, count * dtype.size))
-    }
-
-    /// `value` as a length that fits into memory.
-    pub(super) fn length(value: Value) -> Option<u64> {
-        size(value)
     }
 }

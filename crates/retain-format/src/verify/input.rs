@@ -130,7 +130,10 @@ impl<'a, R: Read> Input<'a> for Stream<R> {
         }
         self.buffer.clear();
         self.from = 0;
-        let passed = io::copy(&mut self.reader.by_ref().take(count - here), &mut io::sink())?;
+        let passed = io::copy(
+            &mut self.reader.by_ref().take(count - here),
+            &mut io::sink(),
+        )?;
         Ok(here + passed)
     }
 }

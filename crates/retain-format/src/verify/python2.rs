@@ -173,7 +173,10 @@ mod tests {
     fn names_and_modules_are_renamed() {
         assert_eq!(renamed("__builtin__", "xrange"), ("builtins", "range"));
         assert_eq!(renamed("__builtin__", "set"), ("builtins", "set"));
-        assert_eq!(renamed("copy_reg", "_reconstructor"), ("copyreg", "_reconstructor"));
+        assert_eq!(
+            renamed("copy_reg", "_reconstructor"),
+            ("copyreg", "_reconstructor")
+        );
         assert_eq!(renamed("numpy", "ndarray"), ("numpy", "ndarray"));
         assert!(MODULES.is_sorted() && NAMES.is_sorted());
     }
