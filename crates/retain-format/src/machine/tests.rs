@@ -163,8 +163,8 @@ fn fails(stream: &[u8]) -> String {
 #[test]
 fn values_of_protocol_5() {
     assert_eq!(
-        notes(b"\x80\x05\x95\x09\0\0\0\0\0\0\0](K\x01M\x02\x01J\xff\xff\xff\xffG?\xf0\0\0\0\0\0\0\x8c\x02hi\x94h\0e."),
-        ["frame 9", r#"EMPTY_LIST.APPENDS(1 258 -1 1.0 "hi" "hi") to 41, 0 left"#]
+        notes(b"\x80\x05\x95\x1e\0\0\0\0\0\0\0](K\x01M\x02\x01J\xff\xff\xff\xffG?\xf0\0\0\0\0\0\0\x8c\x02hi\x94h\0e."),
+        ["frame 30", r#"EMPTY_LIST.APPENDS(1 258 -1 1.0 "hi" "hi") to 41, 0 left"#]
     );
 }
 
