@@ -92,7 +92,7 @@ impl Verifier<'_> {
             return refuse("no object");
         };
         match object.kind {
-            Kind::BitGenerator | Kind::RandomState | Kind::SeedSequence => {
+            Kind::BitGenerator | Kind::Generator | Kind::RandomState | Kind::SeedSequence => {
                 return self.random_build(instance, object, state);
             }
             _ if object.built => return refuse("a state set on what has one, or can have none"),

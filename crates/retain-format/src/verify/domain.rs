@@ -747,7 +747,10 @@ impl Domain for Verifier<'_> {
                         self.unbuilt -= 1;
                         return Ok((raw.array, Some(raw)));
                     }
-                    Err(reason) => Err(reason),
+                    Err(reason) => {
+                        self.refused(at, reason);
+                        return Err(Error::malformed(at, "where the bytes of joblib's array end is not known"));
+                    }
                 },
                 _ => self.build_of(instance, state),
             },

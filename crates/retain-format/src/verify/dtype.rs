@@ -197,6 +197,12 @@ impl Verifier<'_> {
         else {
             return refuse("a dtype whose size, alignment or flags are no integers");
         };
+        // numpy 1 kept the flags in a signed byte.
+        let flags = if (-128..0).contains(&flags) {
+            flags + 256
+        } else {
+            flags
+        };
         let stated = (elsize, align, flags);
         let simple = base == Value::None && names == Value::None && fields == Value::None;
         match dtype.code {
