@@ -749,7 +749,10 @@ impl Domain for Verifier<'_> {
                     }
                     Err(reason) => {
                         self.refused(at, reason);
-                        return Err(Error::malformed(at, "where the bytes of joblib's array end is not known"));
+                        return Err(Error::malformed(
+                            at,
+                            "where the bytes of joblib's array end is not known",
+                        ));
                     }
                 },
                 _ => self.build_of(instance, state),

@@ -77,7 +77,8 @@ impl Verifier<'_> {
                 Ok(self.object(Kind::PandasType, true, true, TEXT, Value::None))
             }
             (Rule::PandasType(4), &[name])
-                if self.arena.text(name).is_some_and(|name| name.len() < 40) =>
+                if self.arena.text(name).is_some_and(|name| name.len() < 40)
+                    || self.arena.built(name, Kind::Offset).is_some() =>
             {
                 Ok(self.object(Kind::PandasType, true, true, PERIOD, Value::None))
             }
@@ -213,6 +214,10 @@ impl Verifier<'_> {
                 }
                 (ZONED, b"tz") => self.arena.built(value, Kind::Zone).is_some(),
                 (PERIOD, b"freq") => self.arena.built(value, Kind::Offset).is_some(),
+                (TEXT, b"storage") => {
+                    matches!(self.arena.text(value), Some(b"python" | b"pyarrow"))
+                }
+                (MASKED, _) => false,
                 (ARROW, b"_storage" | b"storage") => self.arena.text(value) == Some(b"pyarrow"),
                 (ARROW, b"pyarrow_dtype") => self.arena.built(value, Kind::ArrowType).is_some(),
                 (PLAIN, b"_dtype") => self.arena.dtype(value).is_some(),

@@ -53,7 +53,7 @@ fn pandas(module: &str, name: &str) -> Option<Rule> {
         ("pandas._libs.tslibs.timedeltas", "_timedelta_unpickle") => Rule::Timedelta,
         ("pandas" | "pandas._libs.tslibs.period", "Period") => Rule::Period,
         ("pandas" | "pandas._libs.interval", "Interval") => Rule::Interval,
-        ("pandas._libs.tslibs.nattype", "_nat_unpickle") => Rule::NaT,
+        ("pandas._libs.tslibs.nattype", "_nat_unpickle" | "__nat_unpickle") => Rule::NaT,
         ("pandas" | "pandas._libs.missing", "NA") => Rule::Missing,
         (
             "pandas._libs.tslibs.offsets",
