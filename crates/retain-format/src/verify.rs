@@ -86,7 +86,7 @@ pub fn verify<'a>(mut input: impl Input<'a>, policy: &Policy) -> Result<Report, 
         .into_iter()
         .map(|name| GlobalUse {
             module: name.module,
-            name: name.name,
+            name: name.qualified,
             written: name.written,
             count: name.count,
             verdict: name.verdict,

@@ -1,8 +1,8 @@
 //! What real libraries write is safe; what does harm is not; and nothing makes the verifier panic.
 
 mod pickles {
-    pub mod honest;
-    pub mod hostile;
+    pub(crate) mod honest;
+    pub(crate) mod hostile;
 }
 
 use pickles::honest::HONEST;
@@ -205,7 +205,7 @@ fn budgets_hold() {
             time: std::time::Duration::ZERO,
             ..budgets
         },
-        &[&[b']'; 50_000][..], b"."].concat(),
+        &b"]".repeat(50_000),
     );
 }
 

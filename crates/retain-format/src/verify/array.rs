@@ -145,7 +145,7 @@ impl Verifier<'_> {
                 return refuse("an array whose data are not as long as its shape says");
             }
         }
-        self.charge(nbytes)?;
+        self.charge(nbytes);
         let sizes = self.arena.tuple(shape).unwrap_or_default().to_vec();
         let shape = self.arena.push_items(&sizes);
         Ok(Array {
@@ -269,7 +269,7 @@ impl Verifier<'_> {
     }
 
     /// `_frombuffer(buffer, dtype, shape, order)`.
-    pub(super) fn from_buffer(&mut self, args: &[Value]) -> Result<Value, Reason> {
+    pub(super) fn over_bytes(&mut self, args: &[Value]) -> Result<Value, Reason> {
         let (&[buffer, dtype, shape, order], axes) = (match args {
             [first @ .., axes] if args.len() == 5 => (first, Some(*axes)),
             _ => (args, None),
@@ -318,7 +318,7 @@ impl Verifier<'_> {
         }
         let (hashable, size) = (dtype.code != b'V', dtype.size);
         // What a rule later takes for a length or a code has to be a plain integer: scalars are not.
-        self.charge(size)?;
+        self.charge(size);
         Ok(self.object(Kind::Data, true, hashable, 0, Value::None))
     }
 

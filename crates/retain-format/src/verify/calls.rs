@@ -17,7 +17,7 @@ impl Verifier<'_> {
             Rule::Dtype => self.dtype_call(args),
             Rule::StringDtype => self.string_dtype(args),
             Rule::Rebuild => self.reconstruct(args),
-            Rule::FromBuffer => self.from_buffer(args),
+            Rule::FromBuffer => self.over_bytes(args),
             Rule::Scalar => self.scalar(args),
             Rule::Masked => self.masked(args),
             Rule::BitGenerator | Rule::Generator | Rule::RandomState | Rule::SeedSequence => {

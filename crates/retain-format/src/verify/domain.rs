@@ -33,7 +33,7 @@ pub(super) struct Raw {
 #[derive(Debug)]
 pub(super) struct Name {
     pub(super) module: String,
-    pub(super) name: String,
+    pub(super) qualified: String,
     pub(super) written: Option<(String, String)>,
     pub(super) count: u64,
     pub(super) verdict: NameVerdict,
@@ -127,9 +127,8 @@ impl<'a> Verifier<'a> {
     }
 
     /// Loading takes so many bytes more. What exceeds a budget is noted by [`enough`](Self::enough).
-    pub(super) fn charge(&mut self, bytes: u64) -> Result<(), Reason> {
+    pub(super) fn charge(&mut self, bytes: u64) {
         self.allocated = self.allocated.saturating_add(bytes);
-        Ok(())
     }
 
     /// Whether the budgets hold.
@@ -212,10 +211,9 @@ impl<'a> Verifier<'a> {
     /// Whether the value is one of these names of a module.
     pub(super) fn is_global(&self, value: Value, module: &str, names: &[&str]) -> bool {
         match value {
-            Value::Global(number) => self
-                .names
-                .get(number as usize)
-                .is_some_and(|name| name.module == module && names.contains(&name.name.as_str())),
+            Value::Global(number) => self.names.get(number as usize).is_some_and(|name| {
+                name.module == module && names.contains(&name.qualified.as_str())
+            }),
             _ => false,
         }
     }
@@ -297,7 +295,7 @@ impl<'a> Verifier<'a> {
         let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         self.names.push(Name {
             module,
-            name,
+            qualified: name,
             written,
             count: 1,
             verdict,
@@ -665,7 +663,7 @@ impl Domain for Verifier<'_> {
             return Ok(Value::Unknown);
         }
         let result = result.map_err(|reason| match self.name_of(callable) {
-            Some(name) => format!("{}.{}: {reason}", name.module, name.name).into(),
+            Some(name) => format!("{}.{}: {reason}", name.module, name.qualified).into(),
             None => reason,
         });
         Ok(self.noted(at, result))
@@ -701,7 +699,7 @@ impl Domain for Verifier<'_> {
             None => refuse(format!("a new object of {}", self.arena.describe(class))),
         };
         let result = result.map_err(|reason| match self.name_of(class) {
-            Some(name) => format!("{}.{}: {reason}", name.module, name.name).into(),
+            Some(name) => format!("{}.{}: {reason}", name.module, name.qualified).into(),
             None => reason,
         });
         Ok(self.noted(at, result))
@@ -886,7 +884,7 @@ impl Verifier<'_> {
         }
         let object = dtype.object;
         self.joblib = true;
-        self.charge(nbytes)?;
+        self.charge(nbytes);
         let sizes = self.arena.tuple(shape).unwrap_or_default().to_vec();
         let shape = self.arena.push_items(&sizes);
         let array = self.arena.new_array(Array {

@@ -9,6 +9,10 @@ use super::domain::{Reason, Verifier, refuse};
 
 /// A type of numpy's.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of one another"
+)]
 pub(super) struct Dtype {
     /// Whether its state has been set.
     pub(super) built: bool,
@@ -177,15 +181,15 @@ impl Verifier<'_> {
         let Some(state) = self.arena.tuple(state) else {
             return refuse("a dtype whose state is no tuple");
         };
-        let (state, extra) = match *state {
-            [Value::Int(3), a, b, c, d, e, f, g] => ([a, b, c, d, e, f, g], None),
-            [Value::Int(4), a, b, c, d, e, f, g, extra] => ([a, b, c, d, e, f, g], Some(extra)),
+        let (&[order, base, names, fields, elsize, align, flags], extra) = (match state {
+            [Value::Int(3), rest @ ..] if rest.len() == 7 => (rest, None),
+            [Value::Int(4), rest @ .., extra] if rest.len() == 7 => (rest, Some(*extra)),
             _ => return refuse("a dtype whose state is of another version"),
+        }) else {
+            return refuse("a dtype whose state is of another version");
         };
-        let [order, base, names, fields, elsize, align, flags] = state;
-        let order = match self.arena.text(order) {
-            Some(&[order @ (b'<' | b'>' | b'|')]) => order,
-            _ => return refuse("a dtype of no byte order"),
+        let Some(&[order @ (b'<' | b'>' | b'|')]) = self.arena.text(order) else {
+            return refuse("a dtype of no byte order");
         };
         let has_order = matches!(dtype.code, b'i' | b'u' | b'f' | b'c' | b'm' | b'M' | b'U')
             && (dtype.size > 1 || dtype.code == b'U');

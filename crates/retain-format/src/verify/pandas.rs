@@ -217,7 +217,6 @@ impl Verifier<'_> {
                 (TEXT, b"storage") => {
                     matches!(self.arena.text(value), Some(b"python" | b"pyarrow"))
                 }
-                (MASKED, _) => false,
                 (ARROW, b"_storage" | b"storage") => self.arena.text(value) == Some(b"pyarrow"),
                 (ARROW, b"pyarrow_dtype") => self.arena.built(value, Kind::ArrowType).is_some(),
                 (PLAIN, b"_dtype") => self.arena.dtype(value).is_some(),
@@ -435,17 +434,21 @@ impl Verifier<'_> {
             }
         }
         let length = if range {
-            let (Some(Value::Int(start)), Some(Value::Int(stop)), Some(Value::Int(step))) =
+            let (Some(Value::Int(start)), Some(Value::Int(stop)), Some(Value::Int(stride))) =
                 (find(b"start"), find(b"stop"), find(b"step"))
             else {
                 return refuse("a range without its ends");
             };
-            let (start, stop, step) = (i128::from(start), i128::from(stop), i128::from(step));
-            let span = if step > 0 { stop - start } else { start - stop };
-            if step == 0 {
+            let (start, stop, stride) = (i128::from(start), i128::from(stop), i128::from(stride));
+            let span = if stride > 0 {
+                stop - start
+            } else {
+                start - stop
+            };
+            if stride == 0 {
                 return refuse("a range of no step");
             }
-            let length = (span.max(0) + step.abs() - 1) / step.abs();
+            let length = (span.max(0) + stride.abs() - 1) / stride.abs();
             i64::try_from(length).map_err(|_| "a range that is too long")?
         } else if multi {
             self.multi(
@@ -578,24 +581,26 @@ impl Verifier<'_> {
     /// The numbers of a block's columns: either a slice's three parts, or each of them.
     fn places(&mut self, places: Value, count: u64) -> Result<Option<Vec<Value>>, Reason> {
         if let Some(slice) = self.arena.built(places, Kind::Slice) {
-            let Some(&[Value::Int(start), Value::Int(stop), Value::Int(step)]) =
+            let Some(&[Value::Int(start), Value::Int(stop), Value::Int(stride)]) =
                 self.arena.tuple(slice.detail)
             else {
                 return refuse("a block whose places are no integers");
             };
-            if start < 0 || stop < start || step < 1 || stop > 1 << 40 {
+            if start < 0 || stop < start || stride < 1 || stop > 1 << 40 {
                 return refuse("a block whose places run backwards");
             }
-            let span = (stop - start).unsigned_abs().div_ceil(step.unsigned_abs());
+            let span = (stop - start)
+                .unsigned_abs()
+                .div_ceil(stride.unsigned_abs());
             return Ok((span == count)
-                .then(|| vec![Value::Int(start), Value::Int(stop), Value::Int(step)]));
+                .then(|| vec![Value::Int(start), Value::Int(stop), Value::Int(stride)]));
         }
         let mut all = vec![Value::None];
         let good = self.integers(places, |place| {
             all.push(Value::Int(place));
             place >= 0
         })?;
-        self.charge(all.len() as u64 * 16)?;
+        self.charge(all.len() as u64 * 16);
         Ok((good && all.len() as u64 == count + 1).then_some(all))
     }
 
@@ -629,9 +634,9 @@ impl Verifier<'_> {
                 return refuse("blocks that are not as long as the index");
             }
             total += match *places {
-                [Value::Int(start), Value::Int(stop), Value::Int(step)] => (stop - start)
+                [Value::Int(start), Value::Int(stop), Value::Int(stride)] => (stop - start)
                     .unsigned_abs()
-                    .div_ceil(step.unsigned_abs().max(1)),
+                    .div_ceil(stride.unsigned_abs().max(1)),
                 _ => places.len() as u64 - 1,
             };
             each.push(places);
@@ -648,9 +653,9 @@ impl Verifier<'_> {
         };
         for places in each {
             let good = match *places {
-                [Value::Int(start), Value::Int(stop), Value::Int(step)] => {
-                    let step = usize::try_from(step).unwrap_or(1).max(1);
-                    (start..stop).step_by(step).all(&mut take)
+                [Value::Int(start), Value::Int(stop), Value::Int(stride)] => {
+                    let stride = usize::try_from(stride).unwrap_or(1).max(1);
+                    (start..stop).step_by(stride).all(&mut take)
                 }
                 _ => places.iter().skip(1).all(|&place| match place {
                     Value::Int(place) => take(place),
@@ -661,7 +666,7 @@ impl Verifier<'_> {
                 return refuse("blocks whose columns are not all columns, each once");
             }
         }
-        self.charge(total * 32)?;
+        self.charge(total * 32);
         Ok(self.object(Kind::Manager, true, false, 2, blocks))
     }
 

@@ -1,7 +1,7 @@
 //! Pickles that do harm: what `tests/attacks/hostile.py` makes, but for the long ones.
 
 #[rustfmt::skip]
-pub const HOSTILE: &[(&str, &[u8])] = &[
+pub(crate) const HOSTILE: &[(&str, &[u8])] = &[
     ("code-reduce-os-system", b"\x80\x04X\x02\0\0\0osX\x06\0\0\0system\x93(X\x11\0\0\0echo run > 'MARK'tR."),
     ("code-reduce-protocol-0", b"cos\nsystem\n(Vecho run > 'MARK'\ntR."),
     ("code-reduce-protocol-2", b"\x80\x02cos\nsystem\n(Vecho run > 'MARK'\ntR."),
@@ -74,8 +74,8 @@ pub const HOSTILE: &[(&str, &[u8])] = &[
     ("code-extend-function", b"\x80\x04X\x02\0\0\0osX\x04\0\0\0path\x93(X\x01\0\0\0xe."),
     ("code-setitem-on-list", b"\x80\x04](J\x01\0\0\0eJ\0\0\0\0X\x02\0\0\0osX\x06\0\0\0system\x93(X\x11\0\0\0echo run > 'MARK'tRs."),
     ("memory-setitem-on-array", b"\x80\x04X\x15\0\0\0numpy.core.multiarrayX\x0c\0\0\0_reconstruct\x93(X\x05\0\0\0numpyX\x07\0\0\0ndarray\x93(J\0\0\0\0tB\x01\0\0\0btR(J\x01\0\0\0(J\x01\0\0\0tX\x05\0\0\0numpyX\x05\0\0\0dtype\x93(X\x02\0\0\0f8\x89\x88tR(J\x03\0\0\0X\x01\0\0\0<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffJ\0\0\0\0tb\x89B\x08\0\0\0\0\0\0\0\0\0\0\0tbJ\0\0\0\0J\x01\0\0\0s."),
-    ("code-memo-swap", b"\x80\x04X\x05\0\0\0numpyr\0\0\0\00X\x02\0\0\0osr\0\0\0\00j\0\0\0\0X\x06\0\0\0getcwd\x93)R."),
-    ("code-memoize-after-gap", b"\x80\x04X\x05\0\0\0numpyr\x01\0\0\00X\x02\0\0\0os\x940j\x01\0\0\0X\x06\0\0\0getcwd\x93)R."),
+    ("code-memo-swap", b"\x80\x04X\x05\0\0\0numpyr\0\0\0\x000X\x02\0\0\0osr\0\0\0\x000j\0\0\0\0X\x06\0\0\0getcwd\x93)R."),
+    ("code-memoize-after-gap", b"\x80\x04X\x05\0\0\0numpyr\x01\0\0\x000X\x02\0\0\0os\x940j\x01\0\0\0X\x06\0\0\0getcwd\x93)R."),
     ("code-hidden-by-pop", b"\x80\x04X\x02\0\0\0osX\x06\0\0\0system\x93(X\x11\0\0\0echo run > 'MARK'tR0N."),
     ("code-hidden-by-pop-mark", b"\x80\x04(X\x02\0\0\0osX\x06\0\0\0system\x93(X\x11\0\0\0echo run > 'MARK'tR1N."),
     ("trick-second-protocol", b"\x80\x04N0\x80\0N."),
@@ -89,7 +89,7 @@ pub const HOSTILE: &[(&str, &[u8])] = &[
     ("code-object-as-key", b"\x80\x04\x95A\0\0\0\0\0\0\0}\x94K\x01K\x02\x86\x94]\x94\x8c\x08builtins\x94\x8c\x04eval\x94\x93\x94\x8c\x19open('MARK', 'w').close()\x94\x85\x94R\x94as."),
     ("code-object-in-date", b"\x80\x04\x95a\0\0\0\0\0\0\0]\x94(\x8c\x08datetime\x94\x8c\x04date\x94\x93\x94C\x04\x07\xe4\x01\x01\x94\x85\x94R\x94}\x94\x8c\x01x\x94\x8c\x08builtins\x94\x8c\x04eval\x94\x93\x94\x8c\x19open('MARK', 'w').close()\x94\x85\x94R\x94\x85\x94se."),
     ("trick-second-pickle", b"\x80\x04\x95\x09\0\0\0\0\0\0\0]\x94(K\x01K\x02e.\x80\x04\x955\0\0\0\0\0\0\0\x8c\x08builtins\x94\x8c\x04eval\x94\x93\x94\x8c\x19open('MARK', 'w').close()\x94\x85\x94R\x94."),
-    ("code-behind-a-head-of-retain", b"\x80\x05C retain\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\00\x955\0\0\0\0\0\0\0\x8c\x08builtins\x94\x8c\x04eval\x94\x93\x94\x8c\x19open('MARK', 'w').close()\x94\x85\x94R\x94."),
+    ("code-behind-a-head-of-retain", b"\x80\x05C retain\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x000\x955\0\0\0\0\0\0\0\x8c\x08builtins\x94\x8c\x04eval\x94\x93\x94\x8c\x19open('MARK', 'w').close()\x94\x85\x94R\x94."),
     ("code-in-front-of-a-trailer", b"\x80\x05X\x02\0\0\0osX\x06\0\0\0system\x93(X\x11\0\0\0echo run > 'MARK'tR\x8e\x04\0\0\0\0\0\0\0abcd0."),
     ("memory-objects-without-flags", b"\x80\x04X\x15\0\0\0numpy.core.multiarrayX\x0c\0\0\0_reconstruct\x93(X\x05\0\0\0numpyX\x07\0\0\0ndarray\x93(J\0\0\0\0tB\x01\0\0\0btR(J\x01\0\0\0(J\x01\0\0\0tX\x05\0\0\0numpyX\x05\0\0\0dtype\x93(X\x02\0\0\0O8\x89\x88tR(J\x03\0\0\0X\x01\0\0\0|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffJ\0\0\0\0tb\x89B\x08\0\0\0AAAAAAAAtb."),
     ("memory-objects-over-bytes", b"\x80\x04X\x12\0\0\0numpy.core.numericX\x0b\0\0\0_frombuffer\x93(B\x08\0\0\0AAAAAAAAX\x05\0\0\0numpyX\x05\0\0\0dtype\x93(X\x02\0\0\0O8\x89\x88tR(J\x03\0\0\0X\x01\0\0\0|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffJ?\0\0\0tb(J\x01\0\0\0tX\x01\0\0\0CtR."),
