@@ -63,6 +63,24 @@ impl Verifier<'_> {
         }))
     }
 
+    /// `matrix(array, None, False)`: an array of numbers as a matrix.
+    pub(super) fn matrix(&mut self, args: &[Value]) -> Result<Value, Reason> {
+        let array = match *args {
+            [array, Value::None, copy] if truth(copy) == Some(false) => array,
+            _ => return refuse("a matrix that is not made of an array alone"),
+        };
+        let Some(&array) = self.arena.raw_array(array) else {
+            return refuse("a matrix that is not made of an array");
+        };
+        if !array.built || array.members != Value::None || array.shape.len != 2 {
+            return refuse("a matrix that is not made of numbers in two dimensions");
+        }
+        Ok(self.arena.new_array(Array {
+            matrix: true,
+            ..array
+        }))
+    }
+
     /// The state of an array: `(1, shape, dtype, fortran, data)`.
     pub(super) fn array_build(&mut self, instance: Value, state: Value) -> Result<(), Reason> {
         let Some(&array) = self.arena.raw_array(instance) else {

@@ -19,6 +19,7 @@ impl Verifier<'_> {
             Rule::Rebuild => self.reconstruct(args),
             Rule::FromBuffer => self.over_bytes(args),
             Rule::Scalar => self.scalar(args),
+            Rule::Value if self.array_class(callable) == Some(true) => self.matrix(args),
             Rule::Masked => self.masked(args),
             Rule::BitGenerator | Rule::Generator | Rule::RandomState | Rule::SeedSequence => {
                 self.random_call(rule, args)

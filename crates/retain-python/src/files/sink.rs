@@ -67,7 +67,7 @@ impl Sink {
             .map_err(|error| raised(py, error, None))?;
         let filename = path
             .as_ref()
-            .map(|path| path.into_pyobject(py))
+            .map(|path| path.as_os_str().into_pyobject(py))
             .transpose()?
             .map(Bound::into_any);
         let failed = |error| system(py, error, filename.as_ref());
