@@ -96,10 +96,9 @@ def test_names_in_files_do_not_reach_the_terminal(tmp_path, capsys):
     retain.dump({"\x1b[2J": "\x1b[2J"}, path)
     _, out, err = retained(capsys, "show", path)
     assert "\x1b" not in out + err
-    report = retain.Report.from_scan(
-        "\x1b<i>",
-        retain.scan(path).as_dict() | {"globals": [], "refusals": [{"offset": 0, "path": None, "reason": "<b>"}]},
-    )
+    found = {**retain.scan(path).as_dict(), "refusals": [{"offset": 0, "reason": "<b>"}]}
+    del found["wanted"]
+    report = retain.Report.from_scan("\x1b<i>", found)
     assert "<b>" not in report._repr_html_().replace("<p><b>", "")
     assert "\x1b" not in str(report)
 
@@ -141,6 +140,61 @@ main(["show", {str(files / "model")!r}])
 assert not {{"sklearn", "numpy"}} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=50)
+
+
+def test_show_does_not_import_what_would_need_trust(tmp_path, capsys):
+    mark = tmp_path / "mark"
+    (tmp_path / "leaves_a_mark.py").write_text(f"open({str(mark)!r}, 'w')\nclass Thing: pass\nmake = Thing\n")
+    for stream in (
+        b"\x80\x04\x8c\x0dleaves_a_mark\x8c\x05Thing\x93)\x81}\x8c\x01xK\x01sb.",
+        b"\x80\x02cleaves_a_mark\nmake\n(K\x01tR.",
+        b"(K\x01ileaves_a_mark\nThing\n.",
+    ):
+        (tmp_path / "value").write_bytes(stream)
+        program = f"import sys; sys.path[0] = {str(tmp_path)!r}\nfrom retain._command import main\nmain(sys.argv[1:])"
+        command = [sys.executable, "-c", program, "show", str(tmp_path / "value")]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+        assert ended.stdout.startswith("leaves_a_mark.")
+        assert not mark.exists()
+
+
+@pytest.mark.parametrize("write", [retain.dump, joblib.dump])
+@pytest.mark.parametrize("options", [{}, {"compress": 3}, {"protocol": 2}])
+def test_show_sees_all_arrays(tmp_path, capsys, write, options):
+    value = {
+        "big": np.zeros(100_000),
+        "objects": np.array([1, [np.zeros(3)]], object),
+        "record": np.zeros(3, [("a", "O"), ("b", "i4")]),
+        "empty": np.zeros((0, 3), ">f4"),
+        "texts": np.array(["abc", "d"]),
+        "dates": np.array(["2020"], "M8[D]"),
+        "last": np.float32(1.5),
+    }
+    write(value, tmp_path / "value", **options)
+    assert retained(capsys, "show", tmp_path / "value") == (
+        0,
+        """\
+dict of 7
+  ['big']: array float64 100000
+  ['objects']: array object 2
+  ['record']: array record of a, b 3
+  ['empty']: array float32 (big-endian) 0x3
+  ['texts']: array U3 2
+  ['dates']: array M8 1
+  ['last']: numpy scalar float32: 1.5
+""",
+        "",
+    )
+
+
+@pytest.mark.parametrize("name", ["data", "data.joblib", "a.npy", "a.npz", "model", "hostile"])
+@pytest.mark.parametrize("verb", ["scan", "show"])
+def test_files_cut_short_are_told_without_a_traceback(files, capsys, verb, name):
+    whole = (files / name).read_bytes()
+    for end in range(0, len(whole), max(len(whole) // 25, 1)):
+        (files / "cut").write_bytes(whole[:end])
+        status, _, _ = retained(capsys, verb, files / "cut")
+        assert status in {1, 2}
 
 
 def test_show_does_not_look_into_hostile_files(files, capsys):
@@ -215,7 +269,7 @@ def test_the_script_is_installed():
 
 
 def test_wrong_arguments_are_told():
-    for arguments in ([], ["nonsense"], ["scan"], ["show", "--depth", "-1", "x"]):
+    for arguments in ([], ["nonsense"], ["scan"], ["show", "--depth", "-1", "x"], ["scan", "--trust", "a b", "x"]):
         ended = run(*arguments)
         assert ended.returncode == 2
         assert "usage: retain" in ended.stderr

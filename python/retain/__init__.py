@@ -53,15 +53,18 @@ _LATER = {
 }
 
 
+_MODULES = ("cacheutils", "numpy_pickle")
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "cacheutils"})
+    return sorted({*globals(), *__all__, *_LATER, *_MODULES})
 
 
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
-    if name == "cacheutils":
-        return import_module("retain.cacheutils")
+    if name in _MODULES:
+        return import_module(f"retain.{name}")
     if name in _LATER:
         found = globals()[name] = getattr(import_module(_LATER[name]), name)
         return found

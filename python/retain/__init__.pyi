@@ -26,7 +26,18 @@ from typing import (
 )
 
 from retain import cacheutils as cacheutils
+from retain import numpy_pickle as numpy_pickle
 from retain._explain import explain as explain
+from retain._files.compressors import CompressorWrapper as CompressorWrapper
+from retain._files.compressors import register_compressor as register_compressor
+from retain._files.dump import dump as dump
+from retain._files.errors import CorruptFileError as CorruptFileError
+from retain._files.errors import SignatureError as SignatureError
+from retain._files.errors import UnsafeFileError as UnsafeFileError
+from retain._files.load import load as load
+from retain._files.report import Report as Report
+from retain._files.safe import safe_load as safe_load
+from retain._files.scan import scan as scan
 from retain._identity import IdentityWarning as IdentityWarning
 from retain._parts import register_key as register_key
 from retain._retain import hash as hash
@@ -34,15 +45,24 @@ from retain._retain import identity as identity
 
 __all__ = [
     "Cache",
+    "CorruptFileError",
     "IdentityWarning",
+    "Report",
+    "SignatureError",
+    "UnsafeFileError",
     "cache",
     "cached_property",
+    "dump",
     "explain",
     "hash",
     "identity",
+    "load",
     "lru_cache",
     "memoize",
+    "register_compressor",
     "register_key",
+    "safe_load",
+    "scan",
 ]
 __version__: str
 

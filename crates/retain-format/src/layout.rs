@@ -219,6 +219,9 @@ impl Trailer {
             return Err(truncated(len, head));
         }
         source.read_exact_at(&mut opening, start)?;
+        if opening[0] != BINBYTES8 {
+            return Err(damaged());
+        }
         let size = number(&opening, 1);
         // POP and STOP follow it at least.
         if offset

@@ -1,6 +1,6 @@
 //! The splicing writer: a pickler's opcodes and its out-of-band buffers in, a retain file out.
 
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::mem;
 
 use crate::Error;
@@ -10,6 +10,8 @@ use crate::opcode::{self, Argument, FRAME, NEXT_BUFFER, POP, PROTO, READONLY_BUF
 
 /// Opcodes are gathered up to this size before they are written.
 const GATHER: usize = 128 << 10;
+/// Bytes of at least this size are written from where they lie.
+const DIRECT: usize = 8 << 10;
 /// Buffers of at least this size are hashed by one thread while another writes them.
 const OVERLAP: usize = 4 << 20;
 
@@ -264,7 +266,13 @@ impl<W: Write> Splicer<W> {
         }
         for piece in data.chunks(PIECE) {
             if let Some(open) = &mut self.open {
-                open.checksum.update(piece);
+                // Most buffers are whole at once, and less than a piece.
+                if open.left == 0 && piece.len() == data.len() && open.checksum.is_between_pieces()
+                {
+                    open.checksum.piece_of(checksum::of_piece(piece));
+                } else {
+                    open.checksum.update(piece);
+                }
             }
             self.write(piece)?;
         }
@@ -359,15 +367,30 @@ impl<W: Write> Splicer<W> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.position += bytes.len() as u64;
+        if bytes.len() >= DIRECT {
+            return self.write_with_pending(bytes);
+        }
         if self.pending.len() + bytes.len() > GATHER {
             self.flush()?;
         }
-        if bytes.len() >= GATHER {
-            self.out.write_all(bytes)?;
-        } else {
-            self.pending.extend_from_slice(bytes);
+        self.pending.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Writes what is pending and `bytes` in one call, without copying them together.
+    fn write_with_pending(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let mut slices = &mut [IoSlice::new(&self.pending), IoSlice::new(bytes)][..];
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            match self.out.write_vectored(slices) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Ok(count) => IoSlice::advance_slices(&mut slices, count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        self.position += bytes.len() as u64;
+        self.pending.clear();
         Ok(())
     }
 

@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Mutex;
 
 use crate::checksum::{self, Checksum, PIECE};
+use crate::foreign::Foreign;
 use crate::layout::{BUFFER_START, Buffer, HEAD_LEN, Head, Trailer};
 use crate::opcode::{NEXT_BUFFER, PROTO, STOP};
-use crate::{Error, ReadAt};
+use crate::{Error, ReadAt, Streamed};
 
 /// The skeleton is read in portions of this size.
 const WINDOW: usize = 128 << 10;
@@ -50,6 +51,23 @@ impl<S: ReadAt> Stored<S> {
             end,
             kept: None,
         }))
+    }
+
+    /// Checks that the trailer's index is what the opcodes say, which `stream` reads from the file's beginning: an index that
+    /// lies would make other opcodes of the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if it is not, and those of the stream.
+    pub fn check_index<R: io::Read>(&self, stream: Foreign<R>) -> Result<(), Error> {
+        let survey = Streamed::new(stream).survey()?;
+        let said = self.buffers().iter();
+        let said = said.map(|buffer| (buffer.offset, buffer.len, buffer.writable));
+        if survey.trailer == self.end && said.eq(survey.buffers) {
+            return Ok(());
+        }
+        Err(Error::Corrupt(
+            "the index of the arrays is not that of the objects".into(),
+        ))
     }
 
     /// The bytes that make its trailer one that knows no checksums of buffers, and where in the file they belong: for a

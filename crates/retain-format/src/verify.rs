@@ -18,25 +18,29 @@
 
 mod arena;
 mod array;
+mod arrow;
 mod calls;
+mod contents;
 mod domain;
 mod dtype;
 mod input;
 mod names;
+mod pandas;
 mod paths;
 mod policy;
 mod python2;
 mod random;
 mod report;
 mod seeking;
+mod sparse;
 mod stdlib;
 mod tables;
 mod text;
 
 pub use input::{Input, Slice, Stream};
+pub use seeking::Seeking;
 pub use policy::{Budgets, Policy};
 pub use report::{ArrayInfo, Format, GlobalUse, NameVerdict, Refusal, Report, Verdict};
-pub use seeking::Seeking;
 
 use crate::Error;
 use crate::domain::is_text;
@@ -84,7 +88,7 @@ pub fn verify<'a>(mut input: impl Input<'a>, policy: &Policy) -> Result<Report, 
         .into_iter()
         .map(|name| GlobalUse {
             module: name.module,
-            name: name.name,
+            name: name.qualified,
             written: name.written,
             count: name.count,
             verdict: name.verdict,
@@ -235,7 +239,7 @@ fn pass_array<'a>(
         pass(machine, input, policy, 1 + u64::from(padding))?;
     }
     let start = machine.position();
-    if let Some(arena::Node::Array(array)) = machine.domain_mut().arena.get_mut(raw.array) {
+    if let Some(array) = machine.domain_mut().arena.array_mut(raw.array) {
         array.data = Some(start);
     }
     pass(machine, input, policy, raw.nbytes)
@@ -281,7 +285,7 @@ fn nested<'a>(
         );
     }
     if let Some((members, depth)) = inside {
-        if let Some(arena::Node::Array(array)) = domain.arena.get_mut(raw.array) {
+        if let Some(array) = domain.arena.array_mut(raw.array) {
             array.members = members;
             array.depth = depth;
         }

@@ -27,10 +27,17 @@ def add_trust(parser: ArgumentParser) -> None:
         "--trust",
         action="append",
         default=[],
+        type=_name,
         metavar="NAME",
         help="a class or function (package.module.Class) or a whole package (sklearn) that the file may name; "
         "may be given more than once. A package's functions may do anything: trust those whose code you know.",
     )
+
+
+def _name(text: str) -> str:
+    if not all(part.isidentifier() for part in text.split(".")):
+        raise ValueError
+    return text
 
 
 def run(options: Namespace) -> int:

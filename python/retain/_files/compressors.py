@@ -14,7 +14,8 @@ BUILT_IN: Final = {
     "lz4": ".lz4",
     "zstd": ".zst",
 }
-_registered: dict[str, CompressorWrapper] = {}
+# By name; programs bring what looks like a CompressorWrapper, too.
+_registered: dict[str, Any] = {}
 
 
 class CompressorWrapper:
@@ -66,7 +67,7 @@ def register_compressor(compressor_name: str, compressor: Any, force: bool = Fal
         If the name is not a str or is taken, or if the codec lacks what a file object needs.
     """
     if not isinstance(compressor_name, str):
-        raise ValueError(f"Compressor name should be a string, {compressor_name!r} given.")
+        raise ValueError(f"Compressor name should be a string, {compressor_name!r} given.")  # noqa: TRY004
     if not (hasattr(compressor, "compressor_file") and hasattr(compressor, "decompressor_file")):
         raise ValueError(f"Compressor should implement the CompressorWrapper interface, {compressor!r} given.")
     factory = getattr(compressor, "fileobj_factory", None)
@@ -110,5 +111,9 @@ def any_registered() -> bool:
 
 def by_prefix(start: bytes) -> Any:
     """Return the registered codec whose files begin so, or None."""
-    fitting = [wrapper for wrapper in _registered.values() if wrapper.prefix and start.startswith(wrapper.prefix)]
+    fitting = [
+        wrapper
+        for wrapper in _registered.values()
+        if wrapper.prefix and isinstance(wrapper.prefix, bytes) and start.startswith(wrapper.prefix)
+    ]
     return max(fitting, key=lambda wrapper: len(wrapper.prefix), default=None)

@@ -151,7 +151,7 @@ def _load(source: str, trusted: Iterable[str], unsafe: bool) -> tuple[Any, list[
     if numpy_files.is_numpy_file(prefix):
         mode = "r" if prefix.startswith(b"\x93NUMPY") else None
         return numpy_files.load_numpy_file(source, mode, allow_pickle=unsafe), []
-    if source.lower().endswith(".safetensors") or safetensors.looks_like(prefix):
+    if safetensors.is_safetensors(source, prefix):
         arrays, metadata = safetensors.read(source)
         return arrays, [f"left out: the metadata {', '.join(map(repr, metadata))}"] if metadata else []
     import retain

@@ -39,20 +39,20 @@ def dump(
     filename : str, os.PathLike or file object
         Where to write. A file object has a method `write` that takes bytes; it is not closed, and need not be seekable.
     compress : int, bool, str or (str, int), default 0
-        0 or False: none, unless the name ends in ".z", ".gz", ".bz2", ".xz", ".lzma", ".lz4" or ".zst". An int from 1 to 9: that
-        level of the codec of the name's extension, or of zlib. True: that codec's default level. A str, or a str and a
-        level: the codec "zlib", "gzip", "bz2", "xz", "lzma", "lz4", "zstd" (levels 1 to 22) or one that was registered.
-        zstd uses all cores, and is the fastest for its size.
+        0 or False: none, unless the name ends in ".z", ".gz", ".bz2", ".xz", ".lzma", ".lz4" or ".zst". An int from
+        1 to 9: that level of the codec of the name's extension, or of zlib. True: that codec's default level. A str, or
+        a str and a level: the codec "zlib", "gzip", "bz2", "xz", "lzma", "lz4", "zstd" (levels 1 to 22) or one that was
+        registered. zstd uses all cores, and is the fastest for its size.
     protocol : int, optional
-        The pickle protocol, from 0 to 5; 5 by default. Below 5 the file is what `pickle.dump` writes: without checksums,
-        and not to be mapped.
+        The pickle protocol, from 0 to 5; 5 by default. Below 5 the file is what `pickle.dump` writes: without
+        checksums, and not to be mapped.
     cloudpickle : bool, default False
         Write functions and classes that cannot be imported (lambdas, closures, those of `__main__`) by value.
     progress : bool, default False
         Show how many bytes are written, with tqdm where it is installed.
     sign : str or os.PathLike, optional
-        The file with a secret key made by `retain keygen`, or its line: the file is signed with it. Not for file objects,
-        nor for codecs other than zstd.
+        The file with a secret key made by `retain keygen`, or its line: the file is signed with it. Not for file
+        objects, nor for codecs other than zstd.
 
     Returns
     -------
@@ -83,61 +83,67 @@ def dump(
         raise ValueError("sign= takes a path, protocol 5, and no compression other than zstd")
     custom = compressors.registered(codec) if codec is not None else None
     with _Progress(progress) as report:
+        pickled = _Pickled(value, protocol, cloudpickle, report)
         if custom is not None:
-            _dump_custom(value, filename, custom, level, protocol, cloudpickle, report)
+            pickled.through(custom, level, filename)
         elif path is not None and _in_place(path):
             with open(path, "wb", buffering=0) as file:
-                _dump_to(Sink(None, file, protocol >= SPLICED, codec, level, 0, report), value, protocol, cloudpickle)
+                pickled.into(Sink(None, file, pickled.spliced, codec, level, 0, report))
         else:
             base = position(filename) if path is None else 0
-            file = filename if path is None else None
-            sink = Sink(path, file, protocol >= SPLICED, codec, level, base, report, key)
-            _dump_to(sink, value, protocol, cloudpickle)
+            target = filename if path is None else None
+            pickled.into(Sink(path, target, pickled.spliced, codec, level, base, report, key))
     return None if path is None else [path]
 
 
-def _dump_to(sink: Sink, value: object, protocol: int, by_value: bool) -> None:
-    try:
-        pickle_into(sink, value, protocol, by_value=by_value)
-        sink.finish(writer())
-    except BaseException as error:
-        sink.abort()
-        _advise(error, by_value)
-        raise
+class _Pickled:
+    """A value on its way to a file."""
 
+    def __init__(self, value: object, protocol: int, by_value: bool, report: Any) -> None:
+        self._value = value
+        self._protocol = protocol
+        self._by_value = by_value
+        self._report = report
+        self.spliced = protocol >= SPLICED
 
-def _advise(error: BaseException, by_value: bool) -> None:
-    text = str(error)
-    if not by_value and ("<lambda>" in text or "<locals>" in text or "__main__" in text):
-        error.add_note("dump(..., cloudpickle=True) writes functions and classes that cannot be imported by value")
+    def into(self, sink: Sink) -> None:
+        """Write to a sink, and end it."""
+        try:
+            pickle_into(sink, self._value, self._protocol, by_value=self._by_value)
+            sink.finish(writer())
+        except BaseException as error:
+            sink.abort()
+            text = str(error)
+            if not self._by_value and ("<lambda>" in text or "<locals>" in text or "__main__" in text):
+                error.add_note(
+                    "dump(..., cloudpickle=True) writes functions and classes that cannot be imported by value"
+                )
+            raise
 
-
-def _dump_custom(
-    value: object, target: Any, custom: Any, level: int | None, protocol: int, by_value: bool, report: Any
-) -> None:
-    """Write through the file object of a registered codec."""
-    if not isinstance(target, str):
-        with custom.compressor_file(target, compresslevel=level) as file:
-            _dump_to(Sink(None, file, protocol >= SPLICED, None, None, 0, report), value, protocol, by_value)
-        return
-    whole = Sink(target, None, False)
-    try:
-        with custom.compressor_file(_Raw(whole), compresslevel=level) as file:
-            _dump_to(Sink(None, file, protocol >= SPLICED, None, None, 0, report), value, protocol, by_value)
-        whole.finish("")
-    except BaseException:
-        whole.abort()
-        raise
+    def through(self, codec: Any, level: int | None, target: Any) -> None:
+        """Write through the file object of a registered codec."""
+        if not isinstance(target, str):
+            with codec.compressor_file(target, compresslevel=level) as file:
+                self.into(Sink(None, file, self.spliced, progress=self._report))
+            return
+        whole = Sink(target, None, False)
+        try:
+            with codec.compressor_file(_Raw(whole), compresslevel=level) as file:
+                self.into(Sink(None, file, self.spliced, progress=self._report))
+            whole.finish("")
+        except BaseException:
+            whole.abort()
+            raise
 
 
 class _Raw:
     """The file below a registered codec: what it writes is taken as it is."""
 
     mode = "wb"
+    name = ""
 
     def __init__(self, sink: Sink) -> None:
         self.write = sink.write
-        self.name = ""
 
     def flush(self) -> None:
         """Do nothing: all is written when the codec ends."""
@@ -170,7 +176,7 @@ def _codec(compress: Any, path: str | None) -> tuple[str | None, int | None]:
     elif compress is not True:
         level = compress
     if named is not None and named not in compressors.names():
-        raise ValueError(f"Non valid compression method given: {named!r}. Possible values are {compressors.names()}.")
+        raise ValueError(f'Non valid compression method given: "{named}". Possible values are {compressors.names()}.')
     codec = named
     if named is None and path is not None:
         codec = compressors.by_extension(path)

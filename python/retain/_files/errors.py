@@ -21,7 +21,7 @@ class CorruptFileError(_FileError, pickle.UnpicklingError, ValueError, EOFError)
     """
     A file is damaged, cut short, or of no kind that can be read.
 
-    It is an `UnpicklingError`, a `ValueError` and an `EOFError` at once, since programs expect any of them from a loader.
+    It is an `UnpicklingError`, a `ValueError` and an `EOFError` at once: programs expect any of them from a loader.
 
     Attributes
     ----------

@@ -72,9 +72,9 @@ def load(
     if verify is not None:
         if mmap_mode is not None or hasattr(filename, "read"):
             raise ValueError("verify= takes a path, and no mmap_mode: what is verified is what lies in memory")
-        block = Block.of_file(filename, _UNLIMITED, key_line(verify, "verify"))
-        reader = Reader.of_block(block)
-        return _unpickled(Unpickler(reader, filename, None, ensure_native_byte_order), reader)
+        block: Any = Block.of_file(filename, _UNLIMITED, key_line(verify, "verify"))
+        verified = Reader.of_block(block)
+        return _unpickled(Unpickler(verified, filename, None, ensure_native_byte_order), verified)
     if hasattr(filename, "read"):
         return _load_object(filename, mmap_mode, ensure_native_byte_order)
     mode = "r+" if mmap_mode == "w+" else mmap_mode
@@ -82,8 +82,8 @@ def load(
     if custom is not None:
         _ignored(mmap_mode, f"the compressed file {filename}")
         with open(filename, "rb") as file, custom.decompressor_file(file) as content:
-            return _load_object(content, None, ensure_native_byte_order or mmap_mode is not None)
-    reader = Reader.open(filename, None if mode is None else Mapped(filename, mode))
+            return _load_object(content, None, ensure_native_byte_order)
+    reader: Reader | bytes = Reader.open(filename, None if mode is None else Mapped(filename, mode))
     if isinstance(reader, bytes):
         return _load_other(filename, reader, mode, ensure_native_byte_order)
     if reader.codec is not None:
@@ -169,7 +169,12 @@ def _load_object(file: Any, mmap_mode: str | None, native: bool) -> Any:
 
 def opened(file: Any) -> Any:
     """Return a reader of a file object; the file's first bytes if it holds no pickle."""
-    return Reader.of(file, not _is_seekable(file))
+    seekable = _is_seekable(file)
+    if seekable and not hasattr(file, "peek"):
+        # What was just written to memory is read from its beginning, as joblib does.
+        position = file.tell()
+        file.seek(position if file.read(1) else 0)
+    return Reader.of(file, not seekable)
 
 
 def _is_seekable(file: Any) -> bool:

@@ -35,18 +35,25 @@ class Mapped:
         return part
 
 
-def from_buffer(buffer: Any, dtype: Any, shape: Any, order: str) -> Any:
+def from_buffer(buffer: Any, dtype: Any, shape: Any, order: str, axes: Any = None) -> Any:
     """Return an array of the bytes of `buffer`: a `numpy.memmap` if they are mapped."""
     import numpy as np
 
     if isinstance(buffer, np.memmap):
-        return buffer.view(dtype).reshape(shape, order=order)  # type: ignore[call-overload]
-    return np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)  # type: ignore[call-overload]
+        return _shaped(buffer.view(dtype), shape, order, axes)
+    return _shaped(np.frombuffer(buffer, dtype=dtype), shape, order, axes)
 
 
-def native_from_buffer(buffer: Any, dtype: Any, shape: Any, order: str) -> Any:
+def native_from_buffer(buffer: Any, dtype: Any, shape: Any, order: str, axes: Any = None) -> Any:
     """Return an array of the bytes of `buffer`, in the byte order of this machine."""
     import numpy as np
 
-    array = np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)  # type: ignore[call-overload]
+    array = _shaped(np.frombuffer(buffer, dtype=dtype), shape, order, axes)
     return array if dtype.isnative else in_native_byte_order(array)
+
+
+def _shaped(array: Any, shape: Any, order: str, axes: Any) -> Any:
+    """Return an array in its shape, its axes as they were: numpy 2.4 writes "K" where neither C nor F will do."""
+    if order == "K" and axes is not None:
+        return array.reshape(shape).transpose(axes)
+    return array.reshape(shape, order=order)

@@ -118,10 +118,14 @@ def _of_pandas(part: Any) -> Iterator[tuple[str, object]] | None:
 def _of_sparse(part: Any) -> Iterator[tuple[str, object]]:
     import numpy as np
 
-    # Compressed rows and columns have these parts; the others become coordinates.
-    names = ("data", "indices", "indptr") if part.format in {"csr", "csc", "bsr"} else ("data", "row", "col")
-    whole = part if part.format in {"csr", "csc", "bsr"} else part.tocoo()
-    return iter([*((name, getattr(whole, name)) for name in names), ("shape", np.asarray(part.shape))])
+    # Compressed rows and columns have these parts; the others become coordinates, two unless they are of our day.
+    if part.format in {"csr", "csc", "bsr"}:
+        parts = [(name, getattr(part, name)) for name in ("data", "indices", "indptr")]
+    else:
+        whole = part.tocoo()
+        names = ("row", "col") if part.ndim == 2 else tuple(f"coords[{axis}]" for axis in range(part.ndim))
+        parts = [("data", whole.data), *zip(names, whole.coords, strict=True)]
+    return iter([*parts, ("shape", np.asarray(part.shape))])
 
 
 def _joined(name: str, step: str) -> str:

@@ -58,9 +58,10 @@ def _reduce_exact(array: Any, numpy: Any) -> Any:
         return NotImplemented
     flags = array.flags
     if flags.c_contiguous or flags.f_contiguous:
-        if dtype.kind not in "mMV":
+        kind = dtype.kind
+        if kind not in "mMV" or (kind == "V" and _exports(array)):
             return NotImplemented
-        # These refuse to export their bytes, or may: their bytes do not.
+        # Dates refuse to export their bytes; their bytes do not.
         order = "C" if flags.c_contiguous else "F"
         raw = array.reshape(-1, order="A").view(numpy.uint8)
         return _from_buffer(numpy), (PickleBuffer(raw), dtype, array.shape, order)
@@ -70,7 +71,17 @@ def _reduce_exact(array: Any, numpy: Any) -> Any:
         for portion in numpy.nditer(array, buffersize=max(_PORTION // dtype.itemsize, 1), **options):
             yield numpy.ascontiguousarray(portion).view(numpy.uint8)
 
-    return _from_buffer(numpy), (PickleBuffer(Strided(pieces, array.nbytes)), dtype, array.shape, "C")
+    strided: Any = Strided(pieces, array.nbytes)
+    return _from_buffer(numpy), (PickleBuffer(strided), dtype, array.shape, "C")
+
+
+def _exports(array: Any) -> bool:
+    """Tell whether an array exports its bytes itself."""
+    try:
+        PickleBuffer(array)
+    except (BufferError, ValueError):
+        return False
+    return True
 
 
 def _from_buffer(numpy: Any) -> Any:

@@ -12,7 +12,7 @@ import pickle
 from dataclasses import dataclass, field
 from math import prod
 
-from retain._files.report import shape_text, visible
+from retain._files.report import dtype_name, shape_text, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,6 +177,7 @@ def outline(value: Any, shown: int = 10) -> Node:
 
 
 def _node(label: str, value: Any, shown: int, above: tuple[int, ...]) -> Node:
+    value = _as_bytes(value)
     if id(value) in above:
         return Node(label, "(again the object that it is in)")
     above = (*above, id(value))
@@ -191,6 +192,15 @@ def _node(label: str, value: Any, shown: int, above: tuple[int, ...]) -> Node:
         members = (("-", member) for member in value)
         return Node(label, f"{type(value).__name__} of {len(value):,}", _members(members, len(value), shown, above))
     return Node(label, _plain(value))
+
+
+def _as_bytes(value: Any) -> Any:
+    """Return the bytes that a stand-in stands for, if so: protocol 2 has none, and calls a function that makes them."""
+    if isinstance(value, StandIn) and (value.module, value.name) == ("_codecs", "encode") and len(value.args) == 2:
+        text, encoding = value.args
+        if isinstance(text, str) and encoding == "latin1":
+            return text.encode("latin1", "replace")
+    return value
 
 
 def _members(members: Iterable[tuple[str, Any]], count: int, shown: int, above: tuple[int, ...]) -> Iterator[Node]:
@@ -305,8 +315,9 @@ def _scalar_text(dtype: Any, data: Any = None, *_: Any) -> str:
 
     text = f"numpy scalar {dtype_text(dtype)}"
     code = dtype.args[0] if isinstance(dtype, StandIn) and dtype.args else None
+    data = _as_bytes(data)
     if isinstance(data, str):
-        # Bytes that protocol 2 writes as a text.
+        # As Python 2 wrote bytes.
         data = data.encode("latin1", "replace")
     if not (isinstance(code, str) and code in _FORMATS and isinstance(data, bytes)):
         return text
@@ -369,15 +380,6 @@ def _has_objects(dtype: StandIn) -> bool:
     return dtype.args[0].lstrip("<>|=").startswith("O") or bool(flags & 1)
 
 
-_CODES = {
-    "b": "bool", "f2": "float16", "f4": "float32", "f8": "float64", "f16": "longdouble", "c8": "complex64",
-    "c16": "complex128", "O": "object", "O8": "object", "O4": "object",
-    **{f"i{size}": f"int{size * 8}" for size in (1, 2, 4, 8)},
-    **{f"u{size}": f"uint{size * 8}" for size in (1, 2, 4, 8)},
-    "b1": "bool",
-}  # fmt: skip
-
-
 def dtype_text(dtype: Any) -> str:
     """Return the text of a stand-in of numpy's dtype: what it was made of."""
     if not isinstance(dtype, StandIn) or not dtype.args or not isinstance(dtype.args[0], str):
@@ -388,5 +390,4 @@ def dtype_text(dtype: Any) -> str:
     names = state[3] if len(state) > 3 else None
     if isinstance(names, tuple):
         return f"record of {', '.join(str(name) for name in names)}"
-    text = _CODES.get(code, code)
-    return f"{text} (big-endian)" if order == ">" else text
+    return dtype_name(f"{order}{code}")

@@ -60,9 +60,11 @@ class _Pickler(_pickle.Pickler):
 
 def _by_value() -> Any:
     """Return cloudpickle's pickler, which leaves arrays to ours."""
-    import cloudpickle
+    from importlib import import_module
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
+    base: Any = import_module("cloudpickle").Pickler
+
+    class Pickler(base):  # type: ignore[misc]
         arrays: Callable[[object], Any] | None
 
         def reducer_override(self, obj: object) -> Any:

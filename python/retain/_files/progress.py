@@ -9,8 +9,10 @@ from typing import Any
 
 def bar() -> Any:
     """Return an object with `report(position or None)` and `close()`."""
+    from importlib import import_module
+
     try:
-        from tqdm.auto import tqdm
+        tqdm = import_module("tqdm.auto").tqdm
     except ImportError:
         return _Line()
     return _Tqdm(tqdm(unit="B", unit_scale=True, unit_divisor=1024, desc="dump"))

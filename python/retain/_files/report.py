@@ -12,10 +12,9 @@ if TYPE_CHECKING:
 
 _SHOWN = 20  # lines of a table, before the rest is only counted
 _MEANINGS = {
-    "safe": "safe to load: nothing in it runs",
-    "needs trust": "loads with trust",
-    "unsafe": "not to be loaded",
-    "damaged": "damaged, or no file of a kind that is known",
+    "safe": "nothing in it runs",
+    "needs trust": "it loads if you trust the names that are marked so",
+    "unsafe": "safe_load refuses it, whatever you trust",
 }
 
 
@@ -52,7 +51,8 @@ class ArrayInfo:
     Attributes
     ----------
     path : str
-        Where it is in the value, such as ``.coef_`` or ``["x"][3]``; empty where it is the value.
+        Where it is in the value, such as ``model.coef_`` or ``[3].weights``; empty where it is the value itself, or in
+        an object whose class is not known.
     dtype : str
     shape : tuple of int
     order : str
@@ -74,8 +74,13 @@ class ArrayInfo:
 
     def row(self) -> tuple[str, ...]:
         """Return the texts of a table's row."""
-        place = visible(self.path) or "(the value)"
-        return place, visible(self.dtype), shape_text(self.shape), self.order, size(self.nbytes)
+        return (
+            visible(self.path) or "-",
+            visible(dtype_name(self.dtype)),
+            shape_text(self.shape),
+            self.order,
+            size(self.nbytes),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +122,13 @@ class Refusal:
     offset : int
         Where in the uncompressed stream.
     reason : str
+    path : str or None
+        Where in the value, if that can be told.
     """
 
     offset: int
     reason: str
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -263,11 +271,13 @@ class Report:
         if self.codec:
             sizes += f" ({size(self.bytes)} uncompressed)"
         signed = ", signed" if self.signed else ""
-        return f"{self.format} file{codec}, protocol {self.protocol}, {sizes}, {self.opcodes:,} opcodes{signed}"
+        # Files of arrays are no pickles.
+        pickled = f", protocol {self.protocol}, {self.opcodes:,} opcodes" if self.opcodes else ""
+        return f"{self.format} file{codec}{pickled}, {sizes}{signed}"
 
     def _verdict(self) -> str:
-        damage = f" ({visible(self.damage)})" if self.damage else ""
-        return f"{self.verdict}: {_MEANINGS.get(self.verdict, '')}{damage}"
+        meaning = visible(self.damage) if self.damage else _MEANINGS.get(self.verdict)
+        return f"{self.verdict} ({meaning})" if meaning else self.verdict
 
     def _tables(self) -> Iterable[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
         if self.refusals:
@@ -296,6 +306,24 @@ class Report:
                 ("path", "dtype", "shape", "order", "bytes"),
                 [each.row() for each in self.arrays],
             )
+
+
+_KINDS = {"i": "int", "u": "uint", "f": "float", "c": "complex"}
+
+
+def dtype_name(code: str) -> str:
+    """Return the name of a dtype by numpy's code for it: ``<f8`` is float64."""
+    kind = code.lstrip("<>|=")
+    bits = int(kind[1:]) * 8 if kind[1:].isdecimal() and len(kind) < 5 else 0
+    if kind in {"b1", "?"}:
+        name = "bool"
+    elif kind.startswith("O"):
+        name = "object"
+    elif bits and kind[0] in _KINDS:
+        name = f"{_KINDS[kind[0]]}{bits}"
+    else:
+        name = kind
+    return f"{name} (big-endian)" if code.startswith(">") else name
 
 
 def shape_text(shape: Iterable[int]) -> str:

@@ -10,7 +10,7 @@ from retain._files.unpickler import Unpickler
 from retain._retain import Block, Reader, scan_block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
 # Bytes of a file, uncompressed, that are taken into memory at most.
 LIMIT = 1 << 36
@@ -20,17 +20,17 @@ def safe_load(filename: Any, trusted: Iterable[str] = (), *, max_bytes: int = LI
     """
     Read a value from a file of a stranger: nothing in it is run before all of it was verified.
 
-    Plain data, numpy, pandas, pyarrow, scipy's sparse matrices and the data types of the standard library need no trust.
-    Whatever else the file names is refused, unless it is trusted.
+    Plain data, numpy, pandas, pyarrow, scipy's sparse matrices and the data types of the standard library need no
+    trust. Whatever else the file names is refused, unless it is trusted.
 
     Parameters
     ----------
     filename : str, os.PathLike or file object
         What to read, as for `load`. A file object is read to its end.
     trusted : iterable of str, default ()
-        What else the file may use: a class, as in "sklearn.ensemble._forest.RandomForestClassifier", or a package, as in
-        "sklearn", with all classes that are defined in it. Grant a package only if you would run any of its classes with
-        arguments that a stranger chose; classes one by one are the safer grant. `scan` tells what a file wants.
+        What else the file may use: a class, as in "sklearn.ensemble._forest.RandomForestClassifier", or a package, as
+        in "sklearn", with all classes that are defined in it. Grant a package only if you would run any of its classes
+        with arguments that a stranger chose; classes one by one are the safer grant. `scan` tells what a file wants.
     max_bytes : int, default 64 GiB
         How many bytes the file may have, uncompressed.
 
@@ -42,8 +42,8 @@ def safe_load(filename: Any, trusted: Iterable[str] = (), *, max_bytes: int = LI
     Raises
     ------
     UnsafeFileError
-        If the file holds anything else, or would take more memory than its size explains. It lists all that was refused,
-        and nothing was run.
+        If the file holds anything else, or would take more memory than its size explains. It lists all that was
+        refused, and nothing was run.
     CorruptFileError
         If the file is damaged, cut short, or of no kind that is known.
     OSError
@@ -52,6 +52,7 @@ def safe_load(filename: Any, trusted: Iterable[str] = (), *, max_bytes: int = LI
     granted = grants(trusted)
     if isinstance(filename, os.PathLike):
         filename = os.fspath(filename)
+    block: Block | bytes
     if hasattr(filename, "read"):
         name = getattr(filename, "name", None)
         source = name if isinstance(name, str) else None
@@ -74,7 +75,7 @@ def grants(trusted: Iterable[str]) -> list[str]:
     """Return what is trusted as a list, if it is names."""
     if isinstance(trusted, str):
         raise TypeError(f"trusted must be a list of names, not the str {trusted!r}: give [{trusted!r}]")
-    granted = list(trusted)
+    granted: list[Any] = list(trusted)
     for grant in granted:
         if not isinstance(grant, str) or not all(part.isidentifier() for part in grant.split(".")):
             raise ValueError(
@@ -168,4 +169,3 @@ def _safe_other(filename: str, start: bytes) -> Any:
     from retain._files.numpy_files import load_numpy_file
 
     return load_numpy_file(filename, None, allow_pickle=False)
-

@@ -59,6 +59,11 @@ def looks_like(prefix: bytes) -> bool:
     return len(prefix) > 8 and prefix[8:9] == b"{" and int.from_bytes(prefix[:8], "little") <= LONGEST_HEADER
 
 
+def is_safetensors(filename: str, start: bytes) -> bool:
+    """Whether a file is one of this format, by its name or by what it begins with."""
+    return filename.lower().endswith(".safetensors") or looks_like(start)
+
+
 def read(filename: str) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:
     """
     Return the arrays of a file, mapped read-only and not yet read, and its metadata.

@@ -35,7 +35,7 @@ def show(filename: str, shown: int = 10) -> Node:
         prefix = file.read(16)
     if numpy_files.is_numpy_file(prefix):
         return _arrays("numpy file", numpy_files.infos(filename), shown)
-    if filename.lower().endswith(".safetensors") or safetensors.looks_like(prefix):
+    if safetensors.is_safetensors(filename, prefix):
         node = _arrays("safetensors file", safetensors.infos(filename), shown)
         texts = [Node(visible(name), repr(text)) for name, text in safetensors.metadata(filename).items()]
         beside = [Node("metadata", f"{len(texts):,} texts", texts)] if texts else []

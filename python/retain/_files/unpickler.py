@@ -110,7 +110,7 @@ class Unpickler(_pickle.Unpickler):
 def _reason(error: BaseException) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "a str cannot be decoded: the file is damaged, or written by Python 2"
-    return f"the pickle cannot be read: {error or type(error).__name__}"
+    return f"the pickle cannot be read: {str(error) or type(error).__name__}"
 
 
 class _Arrays:

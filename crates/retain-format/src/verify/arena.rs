@@ -185,22 +185,29 @@ pub(super) enum Node {
         len: u32,
         depth: u32,
     },
-    Bytes {
-        /// Where they lie in the stream, if they do.
-        data: Option<u64>,
-        len: u64,
-        /// Short ones, in the arena.
-        short: Option<u32>,
-        writable: bool,
-    },
     /// A long text.
     Text {
         chars: u64,
         latin: bool,
     },
+    // The rest by number: they are few, and would make all nodes large.
+    Bytes(u32),
     Dtype(u32),
-    Array(Array),
-    Object(Object),
+    Array(u32),
+    Object(u32),
+}
+
+const _: () = assert!(size_of::<Node>() <= 24);
+
+/// Bytes, or a bytearray.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bytes {
+    /// Where they lie in the stream, if they do.
+    pub(super) data: Option<u64>,
+    pub(super) len: u64,
+    /// Short ones, in the arena.
+    pub(super) short: Option<u32>,
+    pub(super) writable: bool,
 }
 
 /// All values of a stream.
@@ -211,6 +218,9 @@ pub(super) struct Arena {
     batches: Vec<Batch>,
     texts: Vec<u8>,
     pub(super) dtypes: Vec<Dtype>,
+    bytes: Vec<Bytes>,
+    arrays: Vec<Array>,
+    objects: Vec<Object>,
 }
 
 impl Arena {
@@ -219,7 +229,11 @@ impl Arena {
         (self.nodes.len() * size_of::<Node>()
             + self.items.len() * size_of::<Value>()
             + self.batches.len() * size_of::<Batch>()
-            + self.texts.len()) as u64
+            + self.texts.len()
+            + self.dtypes.len() * size_of::<Dtype>()
+            + self.bytes.len() * size_of::<Bytes>()
+            + self.arrays.len() * size_of::<Array>()
+            + self.objects.len() * size_of::<Object>()) as u64
     }
 
     /// Whether numbers are left for more nodes, items and texts.
@@ -232,6 +246,57 @@ impl Arena {
     pub(super) fn node(&mut self, node: Node) -> Value {
         self.nodes.push(node);
         Value::Node(number(self.nodes.len() - 1))
+    }
+
+    pub(super) fn new_bytes(&mut self, bytes: Bytes) -> Value {
+        self.bytes.push(bytes);
+        self.node(Node::Bytes(number(self.bytes.len() - 1)))
+    }
+
+    pub(super) fn new_array(&mut self, array: Array) -> Value {
+        self.arrays.push(array);
+        self.node(Node::Array(number(self.arrays.len() - 1)))
+    }
+
+    pub(super) fn new_object(&mut self, object: Object) -> Value {
+        self.objects.push(object);
+        self.node(Node::Object(number(self.objects.len() - 1)))
+    }
+
+    pub(super) fn raw_bytes(&self, value: Value) -> Option<&Bytes> {
+        match self.get(value) {
+            Some(&Node::Bytes(number)) => self.bytes.get(number as usize),
+            _ => None,
+        }
+    }
+
+    pub(super) fn bytes_mut(&mut self, value: Value) -> Option<&mut Bytes> {
+        match self.get(value) {
+            Some(&Node::Bytes(number)) => self.bytes.get_mut(number as usize),
+            _ => None,
+        }
+    }
+
+    /// An array, whether its state is set or not.
+    pub(super) fn raw_array(&self, value: Value) -> Option<&Array> {
+        match self.get(value) {
+            Some(&Node::Array(number)) => self.arrays.get(number as usize),
+            _ => None,
+        }
+    }
+
+    pub(super) fn array_mut(&mut self, value: Value) -> Option<&mut Array> {
+        match self.get(value) {
+            Some(&Node::Array(number)) => self.arrays.get_mut(number as usize),
+            _ => None,
+        }
+    }
+
+    pub(super) fn object_mut(&mut self, value: Value) -> Option<&mut Object> {
+        match self.get(value) {
+            Some(&Node::Object(number)) => self.objects.get_mut(number as usize),
+            _ => None,
+        }
     }
 
     #[inline]
@@ -306,25 +371,16 @@ impl Arena {
 
     /// The length of bytes, and where they lie.
     pub(super) fn bytes(&self, value: Value) -> Option<(u64, Option<u64>)> {
-        match self.get(value) {
-            Some(&Node::Bytes { data, len, .. }) => Some((len, data)),
-            _ => None,
-        }
+        self.raw_bytes(value).map(|bytes| (bytes.len, bytes.data))
     }
 
     /// Short bytes.
     pub(super) fn short_bytes(&self, value: Value) -> Option<&[u8]> {
-        match self.get(value) {
-            Some(&Node::Bytes {
-                short: Some(start),
-                len,
-                ..
-            }) => Some(self.text_span(Span {
-                start,
-                len: u32::try_from(len).ok()?,
-            })),
-            _ => None,
-        }
+        let bytes = self.raw_bytes(value)?;
+        Some(self.text_span(Span {
+            start: bytes.short?,
+            len: u32::try_from(bytes.len).ok()?,
+        }))
     }
 
     /// The items of a tuple.
@@ -408,10 +464,10 @@ impl Arena {
             Some(
                 Node::Tuple { depth, .. }
                 | Node::Holder { depth, .. }
-                | Node::FrozenSet { depth, .. }
-                | Node::Object(Object { depth, .. })
-                | Node::Array(Array { depth, .. }),
+                | Node::FrozenSet { depth, .. },
             ) => *depth,
+            Some(Node::Object(_)) => self.object(value).map_or(0, |object| object.depth),
+            Some(Node::Array(_)) => self.raw_array(value).map_or(0, |array| array.depth),
             _ => 0,
         }
     }
@@ -424,9 +480,13 @@ impl Arena {
             Value::Node(_) => match self.get(value) {
                 Some(&Node::Tuple { cost, .. }) => cost,
                 Some(&Node::FrozenSet { len, .. }) => len.saturating_add(1),
-                Some(Node::Bytes { writable, .. }) => u32::from(!writable),
+                Some(Node::Bytes(_)) => self
+                    .raw_bytes(value)
+                    .map_or(0, |bytes| u32::from(!bytes.writable)),
                 Some(Node::Text { .. } | Node::Dtype(_)) => 1,
-                Some(Node::Object(object)) => u32::from(object.hashable),
+                Some(Node::Object(_)) => self
+                    .object(value)
+                    .map_or(0, |object| u32::from(object.hashable)),
                 _ => 0,
             },
             _ => 1,
@@ -435,7 +495,7 @@ impl Arena {
 
     pub(super) fn object(&self, value: Value) -> Option<&Object> {
         match self.get(value) {
-            Some(Node::Object(object)) => Some(object),
+            Some(&Node::Object(number)) => self.objects.get(number as usize),
             _ => None,
         }
     }
@@ -448,12 +508,8 @@ impl Arena {
 
     /// An array whose state is set.
     pub(super) fn array(&self, value: Value) -> Option<(&Array, &Dtype)> {
-        match self.get(value) {
-            Some(Node::Array(array)) if array.built => {
-                Some((array, self.dtypes.get(array.dtype as usize)?))
-            }
-            _ => None,
-        }
+        let array = self.raw_array(value).filter(|array| array.built)?;
+        Some((array, self.dtypes.get(array.dtype as usize)?))
     }
 
     /// A type of numpy's whose state is set.
@@ -535,8 +591,7 @@ impl Arena {
                     Holder::Mapping => "a mapping",
                 },
                 Some(Node::FrozenSet { .. }) => "a frozenset",
-                Some(Node::Bytes { writable: true, .. }) => "a bytearray",
-                Some(Node::Bytes { .. }) => "bytes",
+                Some(Node::Bytes(_)) => "bytes",
                 Some(Node::Text { .. }) => "a long text",
                 Some(Node::Dtype(_)) => "a dtype",
                 Some(Node::Array(_)) => "an array",

@@ -50,7 +50,7 @@ impl Verifier<'_> {
             return refuse("an array that does not begin as an empty one");
         }
         self.unbuilt += 1;
-        Ok(self.arena.node(Node::Array(Array {
+        Ok(self.arena.new_array(Array {
             built: false,
             matrix,
             dtype: u32::MAX,
@@ -60,16 +60,14 @@ impl Verifier<'_> {
             data: None,
             members: Value::None,
             depth: 0,
-        })))
+        }))
     }
 
     /// The state of an array: `(1, shape, dtype, fortran, data)`.
-    pub(super) fn array_build(
-        &mut self,
-        instance: Value,
-        array: Array,
-        state: Value,
-    ) -> Result<(), Reason> {
+    pub(super) fn array_build(&mut self, instance: Value, state: Value) -> Result<(), Reason> {
+        let Some(&array) = self.arena.raw_array(instance) else {
+            return refuse("no array");
+        };
         if array.built {
             return refuse("an array whose state is set twice");
         }
@@ -80,7 +78,7 @@ impl Verifier<'_> {
         let built = self.array_state(array.matrix, [shape, dtype, fortran, data])?;
         self.unbuilt -= 1;
         self.note_array(instance);
-        if let Some(Node::Array(slot)) = self.arena.get_mut(instance) {
+        if let Some(slot) = self.arena.array_mut(instance) {
             *slot = built;
         }
         Ok(())
@@ -147,7 +145,7 @@ impl Verifier<'_> {
                 return refuse("an array whose data are not as long as its shape says");
             }
         }
-        self.charge(nbytes)?;
+        self.charge(nbytes);
         let sizes = self.arena.tuple(shape).unwrap_or_default().to_vec();
         let shape = self.arena.push_items(&sizes);
         Ok(Array {
@@ -167,8 +165,14 @@ impl Verifier<'_> {
     /// than is noticed, and taking such a string apart overflows the stack.
     fn holds_unfinished(&self, data: Value) -> bool {
         let unfinished = |value: Value| match self.arena.get(value) {
-            Some(Node::Array(array)) => !array.built,
-            Some(Node::Object(object)) => !object.built && object.kind == Kind::Masked,
+            Some(Node::Array(_)) => self
+                .arena
+                .raw_array(value)
+                .is_some_and(|array| !array.built),
+            Some(Node::Object(_)) => self
+                .arena
+                .object(value)
+                .is_some_and(|object| !object.built && object.kind == Kind::Masked),
             _ => false,
         };
         self.arena
@@ -249,7 +253,7 @@ impl Verifier<'_> {
         }
         let sizes = self.arena.tuple(shape).unwrap_or_default().to_vec();
         let shape = self.arena.push_items(&sizes);
-        let value = self.arena.node(Node::Array(Array {
+        let value = self.arena.new_array(Array {
             built: true,
             matrix: false,
             dtype: number,
@@ -259,13 +263,13 @@ impl Verifier<'_> {
             data: place,
             members: buffer,
             depth: 0,
-        }));
+        });
         self.note_array(value);
         Ok(value)
     }
 
     /// `_frombuffer(buffer, dtype, shape, order)`.
-    pub(super) fn from_buffer(&mut self, args: &[Value]) -> Result<Value, Reason> {
+    pub(super) fn over_bytes(&mut self, args: &[Value]) -> Result<Value, Reason> {
         let (&[buffer, dtype, shape, order], axes) = (match args {
             [first @ .., axes] if args.len() == 5 => (first, Some(*axes)),
             _ => (args, None),
@@ -314,7 +318,7 @@ impl Verifier<'_> {
         }
         let (hashable, size) = (dtype.code != b'V', dtype.size);
         // What a rule later takes for a length or a code has to be a plain integer: scalars are not.
-        self.charge(size)?;
+        self.charge(size);
         Ok(self.object(Kind::Data, true, hashable, 0, Value::None))
     }
 
@@ -384,7 +388,7 @@ impl Verifier<'_> {
             self.unbuilt += 1;
         }
         let depth = self.arena.depth(detail).saturating_add(1);
-        self.arena.node(Node::Object(Object {
+        self.arena.new_object(Object {
             kind,
             built,
             hashable,
@@ -392,13 +396,13 @@ impl Verifier<'_> {
             extent,
             detail,
             parts: detail,
-        }))
+        })
     }
 
     /// The state of an object is set.
     pub(super) fn set_built(&mut self, instance: Value, extent: i64, detail: Value) {
         let below = self.arena.depth(detail).saturating_add(1);
-        if let Some(Node::Object(object)) = self.arena.get_mut(instance)
+        if let Some(object) = self.arena.object_mut(instance)
             && !object.built
         {
             object.built = true;

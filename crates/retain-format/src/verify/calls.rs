@@ -1,6 +1,6 @@
 //! Which rule decides on a call, a new object, a state.
 
-use super::arena::{Kind, Node, Object, Value};
+use super::arena::{Kind, Value};
 use super::domain::{Reason, Verifier, refuse};
 use super::names::Rule;
 
@@ -17,12 +17,33 @@ impl Verifier<'_> {
             Rule::Dtype => self.dtype_call(args),
             Rule::StringDtype => self.string_dtype(args),
             Rule::Rebuild => self.reconstruct(args),
-            Rule::FromBuffer => self.from_buffer(args),
+            Rule::FromBuffer => self.over_bytes(args),
             Rule::Scalar => self.scalar(args),
             Rule::Masked => self.masked(args),
             Rule::BitGenerator | Rule::Generator | Rule::RandomState | Rule::SeedSequence => {
                 self.random_call(rule, args)
             }
+            Rule::ArrowAlias
+            | Rule::ArrowType(_)
+            | Rule::ArrowBuffer
+            | Rule::ArrowArray
+            | Rule::ArrowChunked => {
+                for &arg in args {
+                    self.arena.freeze(arg);
+                }
+                self.arrow_call(rule, args)
+            }
+            Rule::PandasType(_)
+            | Rule::Stored
+            | Rule::NewIndex
+            | Rule::Block
+            | Rule::Manager
+            | Rule::Timestamp
+            | Rule::Timedelta
+            | Rule::Period
+            | Rule::Interval
+            | Rule::NaT
+            | Rule::Offset => self.pandas_call(rule, callable, args),
             Rule::Reconstructor => match *args {
                 // What protocols 0 and 1 make of a new object without arguments.
                 [class, base, Value::None] if self.is_global(base, "builtins", &["object"]) => {
@@ -58,29 +79,34 @@ impl Verifier<'_> {
         match rule {
             Rule::Uuid => Ok(self.object(Kind::Uuid, false, true, 0, Value::None)),
             Rule::Wrapper => Ok(self.object(Kind::Wrapper, false, false, 0, Value::None)),
-            _ => refuse("what is not made so"),
+            Rule::Sparse(format) => {
+                Ok(self.object(Kind::Sparse, false, false, format.into(), Value::None))
+            }
+            _ => self.pandas_new(rule),
         }
     }
 
     /// The state of an object of a class that a rule knows.
-    pub(super) fn build_of(
-        &mut self,
-        instance: Value,
-        object: Object,
-        state: Value,
-    ) -> Result<(), Reason> {
+    pub(super) fn build_of(&mut self, instance: Value, state: Value) -> Result<(), Reason> {
+        let Some(&object) = self.arena.object(instance) else {
+            return refuse("no object");
+        };
         match object.kind {
-            Kind::BitGenerator | Kind::RandomState | Kind::SeedSequence => {
+            Kind::BitGenerator | Kind::Generator | Kind::RandomState | Kind::SeedSequence => {
                 return self.random_build(instance, object, state);
             }
             _ if object.built => return refuse("a state set on what has one, or can have none"),
+            Kind::Sparse => return self.sparse_build(instance, object.extent, state),
+            Kind::Frame | Kind::Manager | Kind::PandasType | Kind::PandasArray => {
+                return self.pandas_build(instance, state);
+            }
             Kind::Uuid => self.uuid_build(state)?,
             Kind::Namespace => {
                 if self.arena.entries(state).is_none() {
                     return refuse("a namespace whose state is no dict of names");
                 }
                 let depth = self.arena.depth(state).saturating_add(1);
-                if let Some(Node::Object(object)) = self.arena.get_mut(instance) {
+                if let Some(object) = self.arena.object_mut(instance) {
                     object.depth = depth;
                 }
                 self.set_built(instance, 0, state);

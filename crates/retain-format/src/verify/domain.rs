@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::arena::{Arena, Array, Holder, Kind, Members, Node, Object, Value};
+use super::arena::{Arena, Array, Bytes, Holder, Kind, Members, Node, Object, Value};
 use super::names::{Rule, rule};
 use super::policy::{Policy, is_powerful};
 use super::report::{NameVerdict, Refusal};
@@ -33,7 +33,7 @@ pub(super) struct Raw {
 #[derive(Debug)]
 pub(super) struct Name {
     pub(super) module: String,
-    pub(super) name: String,
+    pub(super) qualified: String,
     pub(super) written: Option<(String, String)>,
     pub(super) count: u64,
     pub(super) verdict: NameVerdict,
@@ -127,9 +127,8 @@ impl<'a> Verifier<'a> {
     }
 
     /// Loading takes so many bytes more. What exceeds a budget is noted by [`enough`](Self::enough).
-    pub(super) fn charge(&mut self, bytes: u64) -> Result<(), Reason> {
+    pub(super) fn charge(&mut self, bytes: u64) {
         self.allocated = self.allocated.saturating_add(bytes);
-        Ok(())
     }
 
     /// Whether the budgets hold.
@@ -212,10 +211,9 @@ impl<'a> Verifier<'a> {
     /// Whether the value is one of these names of a module.
     pub(super) fn is_global(&self, value: Value, module: &str, names: &[&str]) -> bool {
         match value {
-            Value::Global(number) => self
-                .names
-                .get(number as usize)
-                .is_some_and(|name| name.module == module && names.contains(&name.name.as_str())),
+            Value::Global(number) => self.names.get(number as usize).is_some_and(|name| {
+                name.module == module && names.contains(&name.qualified.as_str())
+            }),
             _ => false,
         }
     }
@@ -297,7 +295,7 @@ impl<'a> Verifier<'a> {
         let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         self.names.push(Name {
             module,
-            name,
+            qualified: name,
             written,
             count: 1,
             verdict,
@@ -327,7 +325,7 @@ impl<'a> Verifier<'a> {
     /// An object of a trusted class.
     fn trusted_object(&mut self, parts: Value) -> Value {
         let depth = self.arena.depth(parts).saturating_add(1);
-        self.arena.node(Node::Object(Object {
+        self.arena.new_object(Object {
             kind: Kind::Trusted,
             built: true,
             hashable: true,
@@ -335,7 +333,7 @@ impl<'a> Verifier<'a> {
             extent: 0,
             detail: Value::None,
             parts,
-        }))
+        })
     }
 
     pub(super) fn note_array(&mut self, array: Value) {
@@ -357,7 +355,7 @@ impl<'a> Verifier<'a> {
         let short = content
             .filter(|content| content.len() as u64 == len && len <= 256)
             .map(|content| self.arena.push_text(&content).start);
-        self.arena.node(Node::Bytes {
+        self.arena.new_bytes(Bytes {
             data: None,
             len,
             short,
@@ -406,9 +404,6 @@ impl Domain for Verifier<'_> {
     }
 
     fn frame(&mut self, at: u64, length: u64) -> Result<Option<Raw>, Error> {
-        if at < self.frame_end {
-            self.refused(at, "a frame in a frame");
-        }
         self.frame_end = (at + 9).saturating_add(length);
         Ok(None)
     }
@@ -486,7 +481,7 @@ impl Domain for Verifier<'_> {
             }
             _ => {
                 let short = Some(self.arena.push_text(payload).start);
-                self.arena.node(Node::Bytes {
+                self.arena.new_bytes(Bytes {
                     data: Some(data),
                     len: payload.len() as u64,
                     short,
@@ -503,7 +498,7 @@ impl Domain for Verifier<'_> {
             op::LONG1 | op::LONG4 => {
                 Value::BigInt(u32::try_from(length).unwrap_or(u32::MAX), false)
             }
-            _ => self.arena.node(Node::Bytes {
+            _ => self.arena.new_bytes(Bytes {
                 data: Some(data),
                 len: length,
                 short: None,
@@ -573,10 +568,7 @@ impl Domain for Verifier<'_> {
                 frozen: false,
                 ..
             }) => (members, what),
-            Some(Node::Object(Object {
-                kind: Kind::Trusted,
-                ..
-            })) => {
+            Some(Node::Object(_)) if self.arena.built(target, Kind::Trusted).is_some() => {
                 self.allocated = self.allocated.saturating_add(items.len() as u64 * 8);
                 return Ok(());
             }
@@ -671,7 +663,7 @@ impl Domain for Verifier<'_> {
             return Ok(Value::Unknown);
         }
         let result = result.map_err(|reason| match self.name_of(callable) {
-            Some(name) => format!("{}.{}: {reason}", name.module, name.name).into(),
+            Some(name) => format!("{}.{}: {reason}", name.module, name.qualified).into(),
             None => reason,
         });
         Ok(self.noted(at, result))
@@ -707,7 +699,7 @@ impl Domain for Verifier<'_> {
             None => refuse(format!("a new object of {}", self.arena.describe(class))),
         };
         let result = result.map_err(|reason| match self.name_of(class) {
-            Some(name) => format!("{}.{}: {reason}", name.module, name.name).into(),
+            Some(name) => format!("{}.{}: {reason}", name.module, name.qualified).into(),
             None => reason,
         });
         Ok(self.noted(at, result))
@@ -741,17 +733,27 @@ impl Domain for Verifier<'_> {
         }
         let done = match self.arena.get(instance) {
             Some(&Node::Dtype(number)) => self.dtype_build(number, state),
-            Some(&Node::Array(array)) => self.array_build(instance, array, state),
-            Some(&Node::Object(object)) => match object.kind {
+            Some(Node::Array(_)) => self.array_build(instance, state),
+            Some(Node::Object(_)) => match self
+                .arena
+                .object(instance)
+                .map_or(Kind::Data, |object| object.kind)
+            {
                 Kind::Trusted => self.trusted_build(instance, state),
                 Kind::Wrapper => match self.wrapper_build(at, state) {
                     Ok(raw) => {
                         self.unbuilt -= 1;
                         return Ok((raw.array, Some(raw)));
                     }
-                    Err(reason) => Err(reason),
+                    Err(reason) => {
+                        self.refused(at, reason);
+                        return Err(Error::malformed(
+                            at,
+                            "where the bytes of joblib's array end is not known",
+                        ));
+                    }
                 },
-                _ => self.build_of(instance, object, state),
+                _ => self.build_of(instance, state),
             },
             _ if self.is_untrusted(instance) && matches!(instance, Value::Unknown) => Ok(()),
             _ => refuse(format!("a state set on {}", self.arena.describe(instance))),
@@ -781,6 +783,7 @@ impl Domain for Verifier<'_> {
             self.refused(end - 1, "objects whose state is never set");
         }
         self.deepest(end - 1, &[value])?;
+        self.enough(end)?;
         self.result = value;
         Ok(())
     }
@@ -815,7 +818,7 @@ impl Verifier<'_> {
             return refuse("an attribute of Python's own in the state of an object");
         }
         let depth = self.arena.depth(state).saturating_add(1);
-        if let Some(Node::Object(object)) = self.arena.get_mut(instance) {
+        if let Some(object) = self.arena.object_mut(instance) {
             object.parts = state;
             object.depth = object.depth.max(depth);
         }
@@ -881,10 +884,10 @@ impl Verifier<'_> {
         }
         let object = dtype.object;
         self.joblib = true;
-        self.charge(nbytes)?;
+        self.charge(nbytes);
         let sizes = self.arena.tuple(shape).unwrap_or_default().to_vec();
         let shape = self.arena.push_items(&sizes);
-        let array = self.arena.node(Node::Array(Array {
+        let array = self.arena.new_array(Array {
             built: true,
             matrix,
             dtype: number,
@@ -894,7 +897,7 @@ impl Verifier<'_> {
             data: None,
             members: Value::None,
             depth: 0,
-        }));
+        });
         self.note_array(array);
         Ok(Raw {
             array,

@@ -112,7 +112,7 @@ impl<R: Read> Stream<R> {
     }
 }
 
-impl<'a, R: Read> Input<'a> for Stream<R> {
+impl<R: Read> Input<'_> for Stream<R> {
     fn fill(&mut self, at_least: usize) -> Result<&[u8], Error> {
         while self.buffer.len() - self.from < at_least && self.more()? > 0 {}
         Ok(self.buffer.get(self.from..).unwrap_or_default())

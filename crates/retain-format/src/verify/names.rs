@@ -45,7 +45,6 @@ pub(super) enum Rule {
     FromBuffer,
     Scalar,
     Masked,
-    NewArray,
     BitGenerator,
     Generator,
     RandomState,
@@ -61,7 +60,6 @@ pub(super) enum Rule {
     Block,
     NewIndex,
     Stored,
-    IntervalStore,
     PandasType(u8),
     MaskedArray(u8),
     ArrowStored,
@@ -70,9 +68,8 @@ pub(super) enum Rule {
     Period,
     Interval,
     NaT,
+    Missing,
     Offset,
-    SparseArray,
-    SparseIndex,
     // Arrow.
     ArrowType(u8),
     ArrowAlias,
@@ -82,7 +79,10 @@ pub(super) enum Rule {
 }
 
 /// The rule that knows a name.
-#[expect(clippy::too_many_lines, reason = "it is a table")]
+#[expect(
+    clippy::match_same_arms,
+    reason = "it is a table, in the order of the modules"
+)]
 pub(super) fn rule(module: &str, name: &str) -> Option<Rule> {
     Some(match (module, name) {
         ("builtins", "set") => Rule::Set,

@@ -1,6 +1,6 @@
 //! Where the arrays are in the value.
 
-use super::arena::{Array, Holder, Kind, Node, Value};
+use super::arena::{Holder, Node, Value};
 use super::domain::Verifier;
 use super::report::ArrayInfo;
 
@@ -121,11 +121,15 @@ fn walk(verifier: &Verifier<'_>, mut visit: impl FnMut(u32, String)) {
                     }
                 }
             }
-            Some(Node::Object(object)) => match object.kind {
-                Kind::Slice => push(object.parts, Part::Inside),
-                _ => attributes(&mut push, object.parts),
-            },
-            Some(&Node::Array(Array { members, .. })) => {
+            Some(Node::Object(_)) => {
+                if let Some(object) = arena.object(value) {
+                    attributes(&mut push, object.parts);
+                }
+            }
+            Some(Node::Array(_)) => {
+                let members = arena
+                    .raw_array(value)
+                    .map_or(Value::None, |array| array.members);
                 let mut path = String::new();
                 spell(verifier, &steps, here, &mut path);
                 visit(number, path);

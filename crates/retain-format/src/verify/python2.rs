@@ -59,9 +59,12 @@ const MODULES: &[(&str, &str)] = &[
     ("xmlrpclib", "xmlrpc.client"),
 ];
 
+/// A module and a name in it.
+type Name = (&'static str, &'static str);
+
 /// Names that live elsewhere in Python 3, sorted.
 #[rustfmt::skip]
-const NAMES: &[((&str, &str), (&str, &str))] = &[
+const NAMES: &[(Name, Name)] = &[
     (("UserDict", "IterableUserDict"), ("collections", "UserDict")),
     (("UserDict", "UserDict"), ("collections", "UserDict")),
     (("UserList", "UserList"), ("collections", "UserList")),

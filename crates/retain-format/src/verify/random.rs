@@ -39,16 +39,20 @@ impl Verifier<'_> {
                 let whole = args
                     .first()
                     .is_some_and(|&bits| self.arena.built(bits, Kind::BitGenerator).is_some());
-                // numpy before 1.24 named the bit generator, and the state held the rest.
-                let named = args.first().is_some_and(|&name| {
-                    self.arena.text(name).is_some() && self.bit_generator(name) == Some(0)
-                });
+                // numpy 1 named the bit generator, and set the state of what holds it.
+                let named = args
+                    .first()
+                    .filter(|&&name| self.arena.text(name).is_some())
+                    .and_then(|&name| self.bit_generator(name));
                 let maker = args
                     .get(1)
                     .is_none_or(|&maker| self.rule_of(maker) == Some(Rule::BitGenerator));
-                let old = named && rule == Rule::RandomState;
-                if !(whole || old) || !maker || args.len() > 2 {
+                let known = named.is_some_and(|number| number == 0 || rule == Rule::Generator);
+                if !(whole || known) || !maker || args.len() > 2 {
                     return refuse("a generator of no bit generator whose state is set");
+                }
+                if let (Rule::Generator, Some(number)) = (rule, named) {
+                    return Ok(self.object(Kind::Generator, false, true, number, Value::None));
                 }
                 if rule == Rule::Generator {
                     return Ok(self.object(Kind::Generator, true, true, 0, Value::None));

@@ -70,10 +70,10 @@ impl Verifier<'_> {
                 _ => refuse("not three small integers"),
             },
             Rule::Slice => {
-                let &[start, stop, step] = args else {
+                let &[start, stop, stride] = args else {
                     return refuse("not three arguments");
                 };
-                let parts = self.arena.push_items(&[start, stop, step]);
+                let parts = self.arena.push_items(&[start, stop, stride]);
                 let depth = args
                     .iter()
                     .map(|&part| self.arena.depth(part))
@@ -223,7 +223,7 @@ impl Verifier<'_> {
                     };
                     match self.arena.bytes(bytes) {
                         Some((length, _)) if known && length.is_multiple_of(width) => {
-                            self.charge(length * 8)?;
+                            self.charge(length * 8);
                             Ok(self.object(Kind::Unhashable, true, false, 0, Value::None))
                         }
                         _ => refuse("no bytes of numbers"),
@@ -253,7 +253,7 @@ impl Verifier<'_> {
                         return refuse("what is no list of numbers");
                     }
                     let length = self.arena.member_count(items, Holder::List).unwrap_or(0);
-                    self.charge(u64::from(length) * 8)?;
+                    self.charge(u64::from(length) * 8);
                     Ok(self.object(Kind::Unhashable, true, false, 0, Value::None))
                 }
                 _ => refuse("not two arguments"),
@@ -295,7 +295,7 @@ impl Verifier<'_> {
 
     /// Put `items` into a new container.
     fn fill(&mut self, holder: Value, items: &[Value]) -> Result<(), Reason> {
-        self.charge(items.len() as u64 * 64)?;
+        self.charge(items.len() as u64 * 64);
         let below = items
             .iter()
             .map(|&item| self.arena.depth(item))
@@ -337,7 +337,7 @@ impl Verifier<'_> {
             return refuse("what cannot be hashed");
         }
         if rule == Rule::FrozenSet {
-            self.charge(items.len() as u64 * 64)?;
+            self.charge(items.len() as u64 * 64);
             let depth = items
                 .iter()
                 .map(|&item| self.arena.depth(item))
@@ -364,15 +364,15 @@ impl Verifier<'_> {
             [source, encoding] => return self.latin(source, encoding, true),
             _ => return refuse("more than two arguments"),
         };
-        self.charge(length)?;
+        self.charge(length);
         let data = args
             .first()
             .and_then(|&bytes| self.arena.bytes(bytes))
             .and_then(|(_, data)| data);
         let made = self.encoded(length, content, true);
         // The same bytes: what lies in the stream is what is in memory.
-        if let Some(super::arena::Node::Bytes { data: slot, .. }) = self.arena.get_mut(made) {
-            *slot = data;
+        if let Some(made) = self.arena.bytes_mut(made) {
+            made.data = data;
         }
         Ok(made)
     }
@@ -391,7 +391,7 @@ impl Verifier<'_> {
         let Some(length) = self.arena.latin_length(source) else {
             return refuse("a text that is not in Latin-1");
         };
-        self.charge(length)?;
+        self.charge(length);
         let content = self.arena.text(source).and_then(text::latin);
         Ok(self.encoded(length, content, writable))
     }

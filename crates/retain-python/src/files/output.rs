@@ -1,6 +1,6 @@
 //! Where a sink's bytes go.
 
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -25,6 +25,16 @@ impl Write for Output {
             Self::File(publication) => publication.file().write(bytes),
             Self::Compressed(encoder, _) | Self::CompressedObject(encoder) => encoder.write(bytes),
             Self::Object(writer) => writer.write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::File(publication) => publication.file().write_vectored(slices),
+            _ => slices
+                .iter()
+                .find(|slice| !slice.is_empty())
+                .map_or(Ok(0), |slice| self.write(slice)),
         }
     }
 

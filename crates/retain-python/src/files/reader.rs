@@ -158,7 +158,8 @@ impl Reader {
             let head = Head::parse(memory.bytes().unwrap_or_default())?;
             match Stored::open(Box::new(memory) as Place) {
                 Ok(Ok(mut stored)) => {
-                    stored.check_skeleton()?;
+                    stored.check_index(Foreign::new(stream))?;
+                    stored.keep_skeleton()?;
                     stored.check_buffers()?;
                     Ok(Body::stored(stored))
                 }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use retain_format::foreign::Foreign;
 use retain_format::sign::claimed_signer;
 use retain_format::verify::{
     Budgets, Format, NameVerdict, Policy, Report, Seeking, Slice, Stream, Verdict, verify,
 };
-use retain_format::{Codec, Error};
+use retain_format::{Codec, Error, Seekable, Stored};
 
 use super::block::Block;
 use super::faults::raised;
@@ -44,10 +45,14 @@ pub(crate) fn scan_file<'py>(
         let policy = policy(trusted, limit);
         std::io::Seek::rewind(&mut &file)?;
         let signed = claimed_signer(&file)?.is_some();
-        let report = match codec {
-            Some(codec) => verify(Stream::new(codec.decoder(file)?), &policy)?,
-            None => verify(Seeking::new(file, size), &policy)?,
+        let mut report = match codec {
+            Some(codec) => verify(Stream::new(codec.decoder(file.try_clone()?)?), &policy)?,
+            None => verify(Seeking::new(file.try_clone()?, size), &policy)?,
         };
+        if report.format == Format::Retain && report.verdict != Verdict::Unsafe {
+            std::io::Seek::rewind(&mut &file)?;
+            check_index(&mut report, file, codec);
+        }
         Ok(Ok((report, codec, size, signed)))
     });
     match scanned.map_err(|error| raised(py, error, Some(&filename)))? {
@@ -71,6 +76,32 @@ pub(crate) fn scan_block<'py>(
         .detach(|| verify(Slice::new(held.bytes()), &policy(trusted, limit)))
         .map_err(|error| raised(py, error, None))?;
     plain(py, report, held.codec, held.size, held.signed)
+}
+
+/// Lets the verdict be that the file is damaged if it has an index that lies: `load` would run other opcodes than those
+/// that were verified.
+fn check_index(report: &mut Report, file: File, codec: Option<Codec>) {
+    let checked = || -> Result<(), Error> {
+        match codec {
+            None => match Stored::open(file.try_clone()?)? {
+                Ok(stored) => stored.check_index(Foreign::seekable(file)),
+                Err(_) => Ok(()),
+            },
+            Some(Codec::Zstd) => match Seekable::open(file.try_clone()?)? {
+                Some(seekable) => match Stored::open(seekable)? {
+                    Ok(stored) => stored.check_index(Foreign::new(Codec::Zstd.decoder(file)?)),
+                    Err(_) => Ok(()),
+                },
+                None => Ok(()),
+            },
+            // Read from front to back, as it was verified.
+            Some(_) => Ok(()),
+        }
+    };
+    if let Err(error) = checked() {
+        report.verdict = Verdict::Damaged;
+        report.damage = Some(error.to_string());
+    }
 }
 
 fn policy(trusted: Vec<String>, limit: u64) -> Policy {

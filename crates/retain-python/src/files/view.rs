@@ -18,7 +18,7 @@ unsafe impl Sync for View {}
 impl View {
     /// The buffer of `object`, in whichever order its items lie, as long as they lie without gaps.
     pub(super) fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Self::with(object, ffi::PyBUF_FULL_RO)
+        Self::with(object, ffi::PyBUF_ANY_CONTIGUOUS)
     }
 
     /// The buffer of `object`, to be written to.
