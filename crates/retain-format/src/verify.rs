@@ -62,7 +62,9 @@ pub fn verify<'a>(mut input: impl Input<'a>, policy: &Policy) -> Result<Report, 
     let budgets = &policy.budgets;
     let limits = Limits {
         opcodes: budgets.opcodes,
-        stack: budgets.stack,
+        stack: budgets
+            .stack
+            .min(usize::try_from(budgets.allocation / 16).unwrap_or(usize::MAX)),
         memo: budgets.memo,
         line: usize::try_from(budgets.bytes.min(1 << 30)).unwrap_or(usize::MAX),
         end: input.length().unwrap_or(u64::MAX),
@@ -255,6 +257,8 @@ fn nested<'a>(
     let outer = machine.enter();
     let at = machine.position();
     let domain = machine.domain_mut();
+    // Names are renamed by protocol.
+    domain.by_name.clear();
     let kept = (domain.protocol, domain.unbuilt, domain.result);
     (domain.start, domain.nested, domain.protocol, domain.unbuilt) = (at, true, 0, 0);
     let ended = stream(machine, input, policy);
@@ -262,6 +266,7 @@ fn nested<'a>(
     let made = domain.result;
     (domain.protocol, domain.unbuilt, domain.result) = kept;
     (domain.nested, domain.frame_end) = (false, 0);
+    domain.by_name.clear();
     machine.leave(outer);
     if ended?.is_some() {
         return Err(Error::malformed(at, "an array within an array"));

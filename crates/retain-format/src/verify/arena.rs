@@ -212,7 +212,9 @@ pub(super) struct Bytes {
 
 /// All values of a stream.
 #[derive(Debug, Default)]
-pub(super) struct Arena {
+pub(super) struct Arena<'a> {
+    /// The whole stream, if it lies in memory: short texts then stay where they are.
+    memory: Option<&'a [u8]>,
     nodes: Vec<Node>,
     pub(super) items: Vec<Value>,
     batches: Vec<Batch>,
@@ -223,7 +225,35 @@ pub(super) struct Arena {
     objects: Vec<Object>,
 }
 
-impl Arena {
+/// What tells a place in the stream from one in the arena, among where texts start.
+const IN_MEMORY: u32 = 1 << 31;
+
+impl<'a> Arena<'a> {
+    /// An arena for the stream that lies in `memory`, if it does.
+    pub(super) fn new(memory: Option<&'a [u8]>) -> Self {
+        let mut arena = Self {
+            memory,
+            ..Self::default()
+        };
+        // Reserving takes addresses, not memory, and saves copying what grows.
+        let length = memory.map_or(0, <[u8]>::len).min(1 << 24);
+        arena.nodes.reserve(length / 8);
+        arena.items.reserve(length / 4);
+        arena
+    }
+
+    /// A short text that begins at `data` in the stream.
+    #[inline]
+    pub(super) fn text_at(&mut self, data: u64, text: &[u8]) -> Span {
+        match (self.memory, u32::try_from(data)) {
+            (Some(_), Ok(start)) if start < IN_MEMORY => Span {
+                start: start | IN_MEMORY,
+                len: number(text.len()),
+            },
+            _ => self.push_text(text),
+        }
+    }
+
     /// How many bytes it takes, about.
     pub(super) fn size(&self) -> u64 {
         (self.nodes.len() * size_of::<Node>()
@@ -344,6 +374,13 @@ impl Arena {
     }
 
     fn text_span(&self, span: Span) -> &[u8] {
+        if span.start & IN_MEMORY != 0 {
+            let start = (span.start & !IN_MEMORY) as usize;
+            let text = self
+                .memory
+                .and_then(|memory| memory.get(start..start + span.len as usize));
+            return text.unwrap_or_default();
+        }
         self.texts.get(span.range()).unwrap_or_default()
     }
 
@@ -433,12 +470,18 @@ impl Arena {
         while let (Some(key), Some(value)) = (members.next(), members.next()) {
             let key = self.text(key)?;
             // The dicts that rules look into are small: a large one is none of them.
-            if entries.len() >= 1000 || entries.iter().any(|&(other, _)| other == key) {
+            if entries.len() >= 1000 {
                 return None;
             }
             entries.push((key, value));
         }
-        Some(entries)
+        let mut keys: Vec<_> = entries.iter().map(|&(key, _)| key).collect();
+        keys.sort_unstable();
+        let twice = keys
+            .iter()
+            .zip(keys.iter().skip(1))
+            .any(|(key, next)| key == next);
+        (!twice).then_some(entries)
     }
 
     /// Put `items` behind the members.

@@ -21,6 +21,7 @@ impl Verifier<'_> {
 
     /// A stretch of the stream.
     fn stretch(&self, data: Option<u64>, length: u64) -> Result<&[u8], Reason> {
+        self.scanned.set(self.scanned.get().saturating_add(length));
         let (Some(memory), Some(data)) = (self.memory, data) else {
             return refuse(
                 "contents that cannot be looked at, as they do not lie in memory as they are",

@@ -47,9 +47,9 @@ pub(super) struct Verifier<'a> {
     pub(super) policy: &'a Policy,
     /// The whole stream, if it lies in memory.
     pub(super) memory: Option<&'a [u8]>,
-    pub(super) arena: Arena,
+    pub(super) arena: Arena<'a>,
     pub(super) names: Vec<Name>,
-    by_name: HashMap<(Vec<u8>, Vec<u8>), u32>,
+    pub(super) by_name: HashMap<(Vec<u8>, Vec<u8>), u32>,
     pub(super) refusals: Vec<Refusal>,
     pub(super) more_refusals: u64,
     /// Objects whose state is still to be set.
@@ -60,9 +60,10 @@ pub(super) struct Verifier<'a> {
     pub(super) start: u64,
     pub(super) nested: bool,
     pub(super) frame_end: u64,
-    at: u64,
     pub(super) allocated: u64,
-    work: u64,
+    pub(super) work: u64,
+    /// Bytes of contents that were looked at.
+    pub(super) scanned: std::cell::Cell<u64>,
     pub(super) result: Value,
     empty_tuple: Value,
     began: Instant,
@@ -72,7 +73,7 @@ pub(super) struct Verifier<'a> {
 
 impl<'a> Verifier<'a> {
     pub(super) fn new(policy: &'a Policy, memory: Option<&'a [u8]>) -> Self {
-        let mut arena = Arena::default();
+        let mut arena = Arena::new(memory);
         let items = arena.push_items(&[]);
         let empty_tuple = arena.node(Node::Tuple {
             items,
@@ -94,9 +95,9 @@ impl<'a> Verifier<'a> {
             start: 0,
             nested: false,
             frame_end: 0,
-            at: 0,
             allocated: 0,
             work: 0,
+            scanned: std::cell::Cell::new(0),
             result: Value::None,
             empty_tuple,
             began: Instant::now(),
@@ -131,10 +132,18 @@ impl<'a> Verifier<'a> {
         self.allocated = self.allocated.saturating_add(bytes);
     }
 
-    /// Whether the budgets hold.
+    /// Whether the budgets hold; looked at now and then, and at the end.
     #[inline]
     fn enough(&mut self, at: u64) -> Result<(), Error> {
-        self.at = at;
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(64) {
+            return self.budget(at);
+        }
+        Ok(())
+    }
+
+    /// Whether the budgets hold.
+    fn budget(&mut self, at: u64) -> Result<(), Error> {
         let budgets = &self.policy.budgets;
         let limit = budgets
             .expansion
@@ -146,13 +155,18 @@ impl<'a> Verifier<'a> {
                 "loading the file takes more than {limit} bytes of memory"
             )));
         }
+        // Contents are looked at a few times each; more often are they only where a file refers to them again and again.
+        if self.scanned.get() > at.saturating_mul(16).saturating_add(1 << 24) {
+            return Err(Error::Budget(
+                "the contents of the file take too long to check".into(),
+            ));
+        }
         if self.work > at.saturating_mul(64).saturating_add(1 << 20) {
             return Err(Error::Budget(
                 "the keys of the file take too long to compare".into(),
             ));
         }
-        self.ticks = self.ticks.wrapping_add(1);
-        if self.ticks.is_multiple_of(1 << 14) {
+        if self.ticks.is_multiple_of(1 << 9) {
             if self.began.elapsed() > budgets.time {
                 return Err(Error::Budget(format!(
                     "verifying the file takes longer than {:?}",
@@ -437,7 +451,7 @@ impl Domain for Verifier<'_> {
             op::STRING => {
                 text::quoted(line).map(|content| Value::Text(self.arena.push_text(&content)))
             }
-            _ => text::raw_unicode(line).map(|content| self.text(&content)),
+            _ => text::raw_unicode(line).map(|content| self.text(None, &content)),
         };
         self.allocated = self.allocated.saturating_add(line.len() as u64 + 32);
         Ok(match value {
@@ -467,20 +481,20 @@ impl Domain for Verifier<'_> {
             op::LONG1 | op::LONG4 => text::twos_complement(payload),
             op::BINSTRING | op::SHORT_BINSTRING => {
                 if payload.is_ascii() {
-                    self.text(payload)
+                    self.text(Some(data), payload)
                 } else {
                     self.refused(at, "a str of Python 2 that is not ASCII")
                 }
             }
             _ if is_text(opcode) => {
-                if text::is_utf8(payload) {
-                    self.text(payload)
+                if payload.is_ascii() || text::is_utf8(payload) {
+                    self.text(Some(data), payload)
                 } else {
                     return Err(Error::malformed(at, "a text that is no UTF-8"));
                 }
             }
             _ => {
-                let short = Some(self.arena.push_text(payload).start);
+                let short = Some(self.arena.text_at(data, payload).start);
                 self.arena.new_bytes(Bytes {
                     data: Some(data),
                     len: payload.len() as u64,
@@ -641,7 +655,9 @@ impl Domain for Verifier<'_> {
     }
 
     fn reduce(&mut self, at: u64, callable: Value, arguments: Value) -> Result<Value, Error> {
-        self.enough(at)?;
+        // A call costs more than its opcode says.
+        self.ticks = self.ticks.wrapping_add(1);
+        self.budget(at)?;
         self.allocated = self.allocated.saturating_add(64);
         if self.is_untrusted(callable) || arguments == Value::Unknown {
             return Ok(Value::Unknown);
@@ -727,7 +743,11 @@ impl Domain for Verifier<'_> {
         instance: Value,
         state: Value,
     ) -> Result<(Value, Option<Raw>), Error> {
-        self.enough(at)?;
+        self.ticks = self.ticks.wrapping_add(1);
+        self.budget(at)?;
+        if self.rule_of(state) == Some(Rule::GetAttr) {
+            return Ok((self.refused(at, "getattr as a state"), None));
+        }
         if instance == Value::Unknown || state == Value::Unknown {
             return Ok((Value::Unknown, None));
         }
@@ -783,7 +803,7 @@ impl Domain for Verifier<'_> {
             self.refused(end - 1, "objects whose state is never set");
         }
         self.deepest(end - 1, &[value])?;
-        self.enough(end)?;
+        self.budget(end)?;
         self.result = value;
         Ok(())
     }
@@ -791,9 +811,12 @@ impl Domain for Verifier<'_> {
 
 impl Verifier<'_> {
     #[inline]
-    fn text(&mut self, content: &[u8]) -> Value {
+    fn text(&mut self, data: Option<u64>, content: &[u8]) -> Value {
         if content.len() <= 256 {
-            return Value::Text(self.arena.push_text(content));
+            return Value::Text(match data {
+                Some(data) => self.arena.text_at(data, content),
+                None => self.arena.push_text(content),
+            });
         }
         let latin = super::arena::latin_length(content);
         self.arena.node(Node::Text {

@@ -207,6 +207,9 @@ impl Verifier<'_> {
         } else {
             flags
         };
+        let count = self.arena.tuple(names).map_or(0, <[Value]>::len) as u64;
+        // The fields are compared with one another.
+        self.work = self.work.saturating_add(count * count);
         let stated = (elsize, align, flags);
         let simple = base == Value::None && names == Value::None && fields == Value::None;
         match dtype.code {

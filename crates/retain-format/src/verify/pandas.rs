@@ -520,7 +520,11 @@ impl Verifier<'_> {
         else {
             return refuse("an index of several levels without them");
         };
-        if levels.is_empty() || levels.len() != codes.len() || levels.len() != names.len() {
+        if levels.is_empty()
+            || levels.len() > 256
+            || levels.len() != codes.len()
+            || levels.len() != names.len()
+        {
             return refuse("an index of several levels of another number of codes");
         }
         if !matches!(order, None | Some(Value::None | Value::Int(0..=64)))

@@ -74,6 +74,8 @@ fn walk(verifier: &Verifier<'_>, mut visit: impl FnMut(u32, String)) {
     }];
     let mut left = verifier.arrays.len();
     let mut next = 0;
+    // Long keys in deep paths of many arrays would be far longer than the file.
+    let mut spelled = 0;
     while let Some(&Step { value, .. }) = steps.get(next) {
         let here = next;
         next += 1;
@@ -131,7 +133,10 @@ fn walk(verifier: &Verifier<'_>, mut visit: impl FnMut(u32, String)) {
                     .raw_array(value)
                     .map_or(Value::None, |array| array.members);
                 let mut path = String::new();
-                spell(verifier, &steps, here, &mut path);
+                if spelled < 1 << 23 {
+                    spell(verifier, &steps, here, &mut path);
+                    spelled += path.len();
+                }
                 visit(number, path);
                 left = left.saturating_sub(1);
                 if left == 0 {
@@ -170,6 +175,10 @@ fn spell(verifier: &Verifier<'_>, steps: &[Step], at: usize, path: &mut String) 
         here = step.parent;
     }
     for &part in parts.iter().rev() {
+        if path.len() > 1000 {
+            path.push('…');
+            break;
+        }
         match part {
             Part::Root | Part::Inside => {}
             Part::Index(index) => {

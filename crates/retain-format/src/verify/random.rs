@@ -193,7 +193,7 @@ impl Verifier<'_> {
             && inner.iter().all(|&(key, value)| match (number, key) {
                 (0, b"key") => table(value, 4, 624),
                 (0, b"pos") => matches!(value, Value::Int(0..=624)),
-                (1 | 2, b"state" | b"inc") => word(value, 128 + 8),
+                (1 | 2, b"state" | b"inc") => word(value, 128),
                 (3, b"counter") | (4, b"state") => table(value, 8, 4),
                 (3, b"key") => table(value, 8, 2),
                 _ => false,

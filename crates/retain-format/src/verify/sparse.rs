@@ -115,7 +115,7 @@ impl Verifier<'_> {
                 if self.integer_count(find(b"offsets")) != Some(*lines) || !plain {
                     return refuse("a sparse matrix of diagonals without as many offsets");
                 }
-                let within = |offset: i64| offset.unsigned_abs() < 1 << 40;
+                let within = |offset: i64| offset.unsigned_abs() <= rows.max(columns);
                 if !self.integers(find(b"offsets"), within)? {
                     return refuse("a sparse matrix of diagonals far outside");
                 }

@@ -108,12 +108,30 @@ fn arrow(module: &str, name: &str) -> Option<Rule> {
 
 fn scipy(module: &str, name: &str) -> Option<Rule> {
     let format = match (module, name) {
-        ("scipy.sparse._csr" | "scipy.sparse.csr", "csr_matrix" | "csr_array") => sparse::CSR,
-        ("scipy.sparse._csc" | "scipy.sparse.csc", "csc_matrix" | "csc_array") => sparse::CSC,
-        ("scipy.sparse._coo" | "scipy.sparse.coo", "coo_matrix" | "coo_array") => sparse::COO,
-        ("scipy.sparse._bsr" | "scipy.sparse.bsr", "bsr_matrix" | "bsr_array") => sparse::BSR,
-        ("scipy.sparse._dia" | "scipy.sparse.dia", "dia_matrix" | "dia_array") => sparse::DIA,
-        ("scipy.sparse._lil" | "scipy.sparse.lil", "lil_matrix" | "lil_array") => sparse::LIL,
+        (
+            "scipy.sparse._csr" | "scipy.sparse.csr" | "scipy.sparse._arrays",
+            "csr_matrix" | "csr_array",
+        ) => sparse::CSR,
+        (
+            "scipy.sparse._csc" | "scipy.sparse.csc" | "scipy.sparse._arrays",
+            "csc_matrix" | "csc_array",
+        ) => sparse::CSC,
+        (
+            "scipy.sparse._coo" | "scipy.sparse.coo" | "scipy.sparse._arrays",
+            "coo_matrix" | "coo_array",
+        ) => sparse::COO,
+        (
+            "scipy.sparse._bsr" | "scipy.sparse.bsr" | "scipy.sparse._arrays",
+            "bsr_matrix" | "bsr_array",
+        ) => sparse::BSR,
+        (
+            "scipy.sparse._dia" | "scipy.sparse.dia" | "scipy.sparse._arrays",
+            "dia_matrix" | "dia_array",
+        ) => sparse::DIA,
+        (
+            "scipy.sparse._lil" | "scipy.sparse.lil" | "scipy.sparse._arrays",
+            "lil_matrix" | "lil_array",
+        ) => sparse::LIL,
         _ => return None,
     };
     Some(Rule::Sparse(format))
