@@ -32,6 +32,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     report.opcodes,
                     best * 1e3
                 );
+                if std::env::var_os("NAMES").is_some() {
+                    for name in &report.globals {
+                        println!("    names {} {}", name.module, name.name);
+                    }
+                }
                 for refusal in report.refusals.iter().take(4) {
                     println!("    {refusal}");
                 }

@@ -90,6 +90,8 @@ pub struct Machine<D: Domain> {
     position: u64,
     opcodes: u64,
     pending: u64,
+    /// Where the frame ends that was begun last.
+    frame_end: u64,
     stopped: bool,
     limits: Limits,
 }
@@ -101,6 +103,7 @@ pub struct Outer<V> {
     marks: Vec<usize>,
     fence: usize,
     memo: Memo<V>,
+    frame_end: u64,
     stopped: bool,
 }
 
@@ -136,6 +139,7 @@ impl<D: Domain> Machine<D> {
             position: 0,
             opcodes: 0,
             pending: 0,
+            frame_end: 0,
             stopped: false,
             limits,
         }
@@ -204,6 +208,7 @@ impl<D: Domain> Machine<D> {
             marks: std::mem::take(&mut self.marks),
             fence: std::mem::take(&mut self.fence),
             memo: std::mem::replace(&mut self.memo, memo),
+            frame_end: std::mem::take(&mut self.frame_end),
             stopped: std::mem::take(&mut self.stopped),
         }
     }
@@ -214,6 +219,7 @@ impl<D: Domain> Machine<D> {
         self.marks = outer.marks;
         self.fence = outer.fence;
         self.memo = outer.memo;
+        self.frame_end = outer.frame_end;
         self.stopped = outer.stopped;
     }
 
@@ -250,11 +256,15 @@ impl<D: Domain> Machine<D> {
             match self.step(rest) {
                 Ok(Next::On(length)) => {
                     taken += length;
-                    self.position = start.wrapping_add(taken as u64);
+                    self.framed(start.wrapping_add(taken as u64))?;
                 }
                 Ok(Next::Payload(header, opcode, length)) => {
                     taken += header;
-                    self.position = start.wrapping_add(taken as u64);
+                    let position = start.wrapping_add(taken as u64);
+                    if self.position < self.frame_end {
+                        self.framed(position.saturating_add(length))?;
+                    }
+                    self.position = position;
                     self.pending = length;
                     let step = Step::Payload {
                         opcode,
@@ -265,12 +275,12 @@ impl<D: Domain> Machine<D> {
                 }
                 Ok(Next::Event(length, event)) => {
                     taken += length;
-                    self.position = start.wrapping_add(taken as u64);
+                    self.framed(start.wrapping_add(taken as u64))?;
                     return Ok((taken, Step::Event(event)));
                 }
                 Ok(Next::Stop(length)) => {
                     taken += length;
-                    self.position = start.wrapping_add(taken as u64);
+                    self.framed(start.wrapping_add(taken as u64))?;
                     self.stopped = true;
                     return Ok((taken, Step::Stop));
                 }
@@ -285,6 +295,22 @@ impl<D: Domain> Machine<D> {
                 Err(Short::Failed(error)) => return Err(error),
             }
         }
+    }
+
+    /// Go on to `position`, which a frame that is under way has to reach to.
+    ///
+    /// CPython's unpickler reads a frame at once, and where an opcode goes on behind it, drops what was left of the frame,
+    /// if it reads from a file, and does not if it reads from memory.
+    #[inline]
+    fn framed(&mut self, position: u64) -> Result<(), Error> {
+        if self.position < self.frame_end && position > self.frame_end {
+            return Err(Error::malformed(
+                self.position,
+                "an opcode that goes on behind the end of its frame",
+            ));
+        }
+        self.position = position;
+        Ok(())
     }
 
     /// One opcode, if `rest` holds the whole of it.
@@ -546,9 +572,13 @@ impl<D: Domain> Machine<D> {
             op::FRAME => {
                 let frame = u64::from_le_bytes(fixed(rest)?);
                 length = 9;
+                if at < self.frame_end {
+                    return Err(Error::malformed(at, "a frame within a frame").into());
+                }
                 if frame > self.limits.end.saturating_sub(at + 9) {
                     return Err(self.truncated().into());
                 }
+                self.frame_end = (at + 9).saturating_add(frame);
                 if let Some(event) = self.domain.frame(at, frame)? {
                     self.opcodes += 1;
                     return Ok(Next::Event(length, event));

@@ -40,9 +40,7 @@ mod text;
 pub use input::{Input, Slice, Stream};
 pub use seeking::Seeking;
 pub use policy::{Budgets, Policy};
-pub use report::{
-    ArrayInfo, Format, GlobalUse, NameVerdict, Refusal, Report, Verdict,
-};
+pub use report::{ArrayInfo, Format, GlobalUse, NameVerdict, Refusal, Report, Verdict};
 
 use crate::Error;
 use crate::domain::is_text;
@@ -90,7 +88,7 @@ pub fn verify<'a>(mut input: impl Input<'a>, policy: &Policy) -> Result<Report, 
         .into_iter()
         .map(|name| GlobalUse {
             module: name.module,
-            name: name.name,
+            name: name.qualified,
             written: name.written,
             count: name.count,
             verdict: name.verdict,
@@ -233,7 +231,10 @@ fn pass_array<'a>(
             machine
                 .domain_mut()
                 .refused(at, "an array of joblib's that is not padded to 16 bytes");
-            return Err(Error::malformed(at, "where the array's bytes begin is not known"));
+            return Err(Error::malformed(
+                at,
+                "where the array's bytes begin is not known",
+            ));
         }
         pass(machine, input, policy, 1 + u64::from(padding))?;
     }
@@ -278,7 +279,10 @@ fn nested<'a>(
     };
     let inside = made.map(|(made, _)| (made.members, made.depth));
     if !same && domain.refusals.is_empty() {
-        domain.refused(at, "an array of objects that is not the one that was announced");
+        domain.refused(
+            at,
+            "an array of objects that is not the one that was announced",
+        );
     }
     if let Some((members, depth)) = inside {
         if let Some(array) = domain.arena.array_mut(raw.array) {

@@ -163,8 +163,8 @@ fn fails(stream: &[u8]) -> String {
 #[test]
 fn values_of_protocol_5() {
     assert_eq!(
-        notes(b"\x80\x05\x95\x09\0\0\0\0\0\0\0](K\x01M\x02\x01J\xff\xff\xff\xffG?\xf0\0\0\0\0\0\0\x8c\x02hi\x94h\0e."),
-        ["frame 9", r#"EMPTY_LIST.APPENDS(1 258 -1 1.0 "hi" "hi") to 41, 0 left"#]
+        notes(b"\x80\x05\x95\x1e\0\0\0\0\0\0\0](K\x01M\x02\x01J\xff\xff\xff\xffG?\xf0\0\0\0\0\0\0\x8c\x02hi\x94h\0e."),
+        ["frame 30", r#"EMPTY_LIST.APPENDS(1 258 -1 1.0 "hi" "hi") to 41, 0 left"#]
     );
 }
 
@@ -251,6 +251,20 @@ fn streams_that_are_no_pickles() {
     assert!(fails(b"I\n.").contains("empty line"));
     assert!(fails(b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff.").contains("cannot be"));
     assert!(fails(b"\x8b\0\0\0\x80.").contains("cannot be"));
+}
+
+#[test]
+fn frames_hold_whole_opcodes() {
+    assert_eq!(
+        notes(b"\x95\x02\0\0\0\0\0\0\0K\x01."),
+        ["frame 2", "1 to 12, 0 left"]
+    );
+    assert!(fails(b"\x95\x01\0\0\0\0\0\0\0K\x01.").contains("its frame"));
+    assert!(fails(b"\x95\x04\0\0\0\0\0\0\0C\x03abc0N.").contains("its frame"));
+    let inner = b"\x95\x0b\0\0\0\0\0\0\0\x95\x01\0\0\0\0\0\0\0NN.";
+    assert!(fails(inner).contains("within a frame"));
+    let passed = run(b"\x95\x04\0\0\0\0\0\0\0C\x03abc.", usize::MAX, 0);
+    assert!(matches!(passed, Err(Error::Malformed { .. })));
 }
 
 #[test]

@@ -397,7 +397,11 @@ impl Arena {
     }
 
     /// The members of a container of this kind, in order; keys and values of a dict in turn.
-    pub(super) fn members(&self, value: Value, kind: Holder) -> Option<impl Iterator<Item = Value> + '_> {
+    pub(super) fn members(
+        &self,
+        value: Value,
+        kind: Holder,
+    ) -> Option<impl Iterator<Item = Value> + '_> {
         match self.get(value) {
             Some(&Node::Holder { what, members, .. }) if what == kind => Some(self.each(members)),
             _ => None,
@@ -476,9 +480,13 @@ impl Arena {
             Value::Node(_) => match self.get(value) {
                 Some(&Node::Tuple { cost, .. }) => cost,
                 Some(&Node::FrozenSet { len, .. }) => len.saturating_add(1),
-                Some(Node::Bytes(_)) => self.raw_bytes(value).map_or(0, |bytes| u32::from(!bytes.writable)),
+                Some(Node::Bytes(_)) => self
+                    .raw_bytes(value)
+                    .map_or(0, |bytes| u32::from(!bytes.writable)),
                 Some(Node::Text { .. } | Node::Dtype(_)) => 1,
-                Some(Node::Object(_)) => self.object(value).map_or(0, |object| u32::from(object.hashable)),
+                Some(Node::Object(_)) => self
+                    .object(value)
+                    .map_or(0, |object| u32::from(object.hashable)),
                 _ => 0,
             },
             _ => 1,

@@ -6,7 +6,10 @@ use super::dtype::Dtype;
 
 /// Where numpy's array classes live, in any version.
 const CLASSES: &[(&str, &[&str])] = &[
-    ("numpy", &["ndarray", "matrix", "memmap", "recarray", "chararray"]),
+    (
+        "numpy",
+        &["ndarray", "matrix", "memmap", "recarray", "chararray"],
+    ),
     ("numpy.matrixlib.defmatrix", &["matrix"]),
     ("numpy.core.memmap", &["memmap"]),
     ("numpy._core.memmap", &["memmap"]),
@@ -142,7 +145,7 @@ impl Verifier<'_> {
                 return refuse("an array whose data are not as long as its shape says");
             }
         }
-        self.charge(nbytes)?;
+        self.charge(nbytes);
         let sizes = self.arena.tuple(shape).unwrap_or_default().to_vec();
         let shape = self.arena.push_items(&sizes);
         Ok(Array {
@@ -162,22 +165,27 @@ impl Verifier<'_> {
     /// than is noticed, and taking such a string apart overflows the stack.
     fn holds_unfinished(&self, data: Value) -> bool {
         let unfinished = |value: Value| match self.arena.get(value) {
-            Some(Node::Array(_)) => self.arena.raw_array(value).is_some_and(|array| !array.built),
+            Some(Node::Array(_)) => self
+                .arena
+                .raw_array(value)
+                .is_some_and(|array| !array.built),
             Some(Node::Object(_)) => self
                 .arena
                 .object(value)
                 .is_some_and(|object| !object.built && object.kind == Kind::Masked),
             _ => false,
         };
-        self.arena.members(data, Holder::List).is_some_and(|mut items| {
-            items.any(|item| {
-                unfinished(item)
-                    || self
-                        .arena
-                        .tuple(item)
-                        .is_some_and(|parts| parts.iter().copied().any(unfinished))
+        self.arena
+            .members(data, Holder::List)
+            .is_some_and(|mut items| {
+                items.any(|item| {
+                    unfinished(item)
+                        || self
+                            .arena
+                            .tuple(item)
+                            .is_some_and(|parts| parts.iter().copied().any(unfinished))
+                })
             })
-        })
     }
 
     /// Whether `item` is a tuple as numpy sets an element of structured `dtype` from: its numbers are numbers, so that no
@@ -196,23 +204,37 @@ impl Verifier<'_> {
                     b'V' if field.subarray => {
                         self.arena.array(part).is_some_and(|(array, dtype)| {
                             field.fields.first() == Some(&array.dtype)
-                                || (dtype.code != b'V' && dtype.size.checked_mul(array.count) == Some(field.size))
+                                || (dtype.code != b'V'
+                                    && dtype.size.checked_mul(array.count) == Some(field.size))
                         })
                     }
                     b'V' if !field.fields.is_empty() => self.is_record(field, part),
-                    b'V' | b'S' => {
-                        self.arena.bytes(part).is_some_and(|(length, _)| length <= field.size)
-                    }
+                    b'V' | b'S' => self
+                        .arena
+                        .bytes(part)
+                        .is_some_and(|(length, _)| length <= field.size),
                     b'U' => self.arena.is_text(part),
-                    b'm' | b'M' => matches!(part, Value::None | Value::Int(_)) || self.arena.built(part, Kind::Data).is_some(),
-                    b'c' => matches!(part, Value::Int(_) | Value::Float(_)) || self.arena.built(part, Kind::Data).is_some(),
+                    b'm' | b'M' => {
+                        matches!(part, Value::None | Value::Int(_))
+                            || self.arena.built(part, Kind::Data).is_some()
+                    }
+                    b'c' => {
+                        matches!(part, Value::Int(_) | Value::Float(_))
+                            || self.arena.built(part, Kind::Data).is_some()
+                    }
                     _ => matches!(part, Value::Int(_) | Value::Bool(_) | Value::Float(_)),
                 }
             })
     }
 
     /// Whether buffer and shape fit, and the array over it.
-    fn over_buffer(&mut self, buffer: Value, dtype: Value, shape: Value, fortran: bool) -> Result<Value, Reason> {
+    fn over_buffer(
+        &mut self,
+        buffer: Value,
+        dtype: Value,
+        shape: Value,
+        fortran: bool,
+    ) -> Result<Value, Reason> {
         let (Some((length, place)), Some((number, dtype)), Some(sizes)) = (
             self.arena.bytes(buffer),
             self.arena.dtype(dtype),
@@ -247,7 +269,7 @@ impl Verifier<'_> {
     }
 
     /// `_frombuffer(buffer, dtype, shape, order)`.
-    pub(super) fn from_buffer(&mut self, args: &[Value]) -> Result<Value, Reason> {
+    pub(super) fn over_bytes(&mut self, args: &[Value]) -> Result<Value, Reason> {
         let (&[buffer, dtype, shape, order], axes) = (match args {
             [first @ .., axes] if args.len() == 5 => (first, Some(*axes)),
             _ => (args, None),
@@ -265,7 +287,8 @@ impl Verifier<'_> {
                 };
                 let mut sorted = axes;
                 sorted.sort_unstable();
-                if sorted.len() != sizes.len() || !sorted.iter().copied().eq(0..sizes.len() as u64) {
+                if sorted.len() != sizes.len() || !sorted.iter().copied().eq(0..sizes.len() as u64)
+                {
                     return refuse("an array whose axes are no permutation");
                 }
                 false
@@ -295,7 +318,7 @@ impl Verifier<'_> {
         }
         let (hashable, size) = (dtype.code != b'V', dtype.size);
         // What a rule later takes for a length or a code has to be a plain integer: scalars are not.
-        self.charge(size)?;
+        self.charge(size);
         Ok(self.object(Kind::Data, true, hashable, 0, Value::None))
     }
 
@@ -336,14 +359,15 @@ impl Verifier<'_> {
         if length != Some(array.count) {
             return refuse("a masked array whose mask is of another length");
         }
-        let plain = matches!(fill, Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_))
-            || self.arena.is_text(fill)
+        let plain = matches!(
+            fill,
+            Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_)
+        ) || self.arena.is_text(fill)
             || self.arena.bytes(fill).is_some()
             || self.arena.built(fill, Kind::Data).is_some()
-            || self
-                .arena
-                .array(fill)
-                .is_some_and(|(fill, dtype)| fill.count == 1 && fill.shape.len == 0 && dtype.is_raw());
+            || self.arena.array(fill).is_some_and(|(fill, dtype)| {
+                fill.count == 1 && fill.shape.len == 0 && dtype.is_raw()
+            });
         if !plain {
             return refuse("a masked array whose fill value is no plain value");
         }
@@ -352,7 +376,14 @@ impl Verifier<'_> {
     }
 
     /// A new object of a class that a rule knows.
-    pub(super) fn object(&mut self, kind: Kind, built: bool, hashable: bool, extent: i64, detail: Value) -> Value {
+    pub(super) fn object(
+        &mut self,
+        kind: Kind,
+        built: bool,
+        hashable: bool,
+        extent: i64,
+        detail: Value,
+    ) -> Value {
         if !built {
             self.unbuilt += 1;
         }

@@ -40,12 +40,12 @@ fn named(name: &[u8]) -> Option<Layout> {
         b"bool" | b"boolean" => Layout::Bits,
         b"int8" | b"uint8" => Layout::Words(1),
         b"int16" | b"uint16" | b"halffloat" | b"float16" => Layout::Words(2),
-        b"int32" | b"uint32" | b"float" | b"float32" | b"date32" | b"date32[day]" | b"time32[s]" | b"time32[ms]" => {
-            Layout::Words(4)
-        }
-        b"int64" | b"uint64" | b"double" | b"float64" | b"date64" | b"date64[ms]" | b"time64[us]" | b"time64[ns]"
-        | b"timestamp[s]" | b"timestamp[ms]" | b"timestamp[us]" | b"timestamp[ns]" | b"duration[s]"
-        | b"duration[ms]" | b"duration[us]" | b"duration[ns]" => Layout::Words(8),
+        b"int32" | b"uint32" | b"float" | b"float32" | b"date32" | b"date32[day]"
+        | b"time32[s]" | b"time32[ms]" => Layout::Words(4),
+        b"int64" | b"uint64" | b"double" | b"float64" | b"date64" | b"date64[ms]"
+        | b"time64[us]" | b"time64[ns]" | b"timestamp[s]" | b"timestamp[ms]" | b"timestamp[us]"
+        | b"timestamp[ns]" | b"duration[s]" | b"duration[ms]" | b"duration[us]"
+        | b"duration[ns]" => Layout::Words(8),
         b"string" | b"str" | b"utf8" => Layout::Bytes(4, true),
         b"binary" => Layout::Bytes(4, false),
         b"large_string" | b"large_str" | b"large_utf8" => Layout::Bytes(8, true),
@@ -116,8 +116,17 @@ impl Verifier<'_> {
 
     /// `(type, length, nulls, offset, buffers, children, dictionary)`.
     fn arrow_array(&mut self, state: Value) -> Result<Value, Reason> {
-        let Some([of, Value::Int(length), Value::Int(nulls), Value::Int(offset), buffers, children, Value::None]) =
-            self.arena.tuple_of::<7>(state)
+        let Some(
+            [
+                of,
+                Value::Int(length),
+                Value::Int(nulls),
+                Value::Int(offset),
+                buffers,
+                children,
+                Value::None,
+            ],
+        ) = self.arena.tuple_of::<7>(state)
         else {
             return refuse("an array of Arrow's of another state");
         };
@@ -168,12 +177,18 @@ impl Verifier<'_> {
                         return refuse("an array of Arrow's longer than its offsets");
                     };
                     let good = if width == 4 {
-                        in_order(chunks(offsets).map(|word| i32::from_le_bytes(word).into()), data, text)
+                        in_order(
+                            chunks(offsets).map(|word| i32::from_le_bytes(word).into()),
+                            data,
+                            text,
+                        )
                     } else {
                         in_order(chunks(offsets).map(i64::from_le_bytes), data, text)
                     };
                     if !good {
-                        return refuse("an array of Arrow's whose offsets do not lead into its data");
+                        return refuse(
+                            "an array of Arrow's whose offsets do not lead into its data",
+                        );
                     }
                 }
             }
@@ -188,8 +203,17 @@ impl Verifier<'_> {
     }
 
     /// Whether the bits of what is there agree with the number of what is not.
-    #[expect(clippy::unused_self, reason = "it is part of what an array is checked for")]
-    fn validity(&self, bits: Option<&[u8]>, offset: u64, length: u64, nulls: i64) -> Result<(), Reason> {
+    #[expect(
+        clippy::unused_self,
+        reason = "it is part of what an array is checked for"
+    )]
+    fn validity(
+        &self,
+        bits: Option<&[u8]>,
+        offset: u64,
+        length: u64,
+        nulls: i64,
+    ) -> Result<(), Reason> {
         let Some(bits) = bits else {
             if nulls > 0 {
                 return refuse("an array of Arrow's with nulls that are nowhere");
@@ -228,7 +252,11 @@ impl Verifier<'_> {
 /// Whether offsets rise from 0 or more to the end of the data or less, and texts are UTF-8.
 fn in_order(offsets: impl Iterator<Item = i64>, data: &[u8], text: bool) -> bool {
     let (mut first, mut last) = (None, 0i64);
-    let whole = if text { std::str::from_utf8(data).ok() } else { None };
+    let whole = if text {
+        std::str::from_utf8(data).ok()
+    } else {
+        None
+    };
     for offset in offsets {
         if offset < last || offset.unsigned_abs() > data.len() as u64 {
             return false;

@@ -17,7 +17,7 @@ impl Verifier<'_> {
             Rule::Dtype => self.dtype_call(args),
             Rule::StringDtype => self.string_dtype(args),
             Rule::Rebuild => self.reconstruct(args),
-            Rule::FromBuffer => self.from_buffer(args),
+            Rule::FromBuffer => self.over_bytes(args),
             Rule::Scalar => self.scalar(args),
             Rule::Masked => self.masked(args),
             Rule::BitGenerator | Rule::Generator | Rule::RandomState | Rule::SeedSequence => {
@@ -87,16 +87,12 @@ impl Verifier<'_> {
     }
 
     /// The state of an object of a class that a rule knows.
-    pub(super) fn build_of(
-        &mut self,
-        instance: Value,
-        state: Value,
-    ) -> Result<(), Reason> {
+    pub(super) fn build_of(&mut self, instance: Value, state: Value) -> Result<(), Reason> {
         let Some(&object) = self.arena.object(instance) else {
             return refuse("no object");
         };
         match object.kind {
-            Kind::BitGenerator | Kind::RandomState | Kind::SeedSequence => {
+            Kind::BitGenerator | Kind::Generator | Kind::RandomState | Kind::SeedSequence => {
                 return self.random_build(instance, object, state);
             }
             _ if object.built => return refuse("a state set on what has one, or can have none"),

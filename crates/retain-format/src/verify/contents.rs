@@ -22,7 +22,9 @@ impl Verifier<'_> {
     /// A stretch of the stream.
     fn stretch(&self, data: Option<u64>, length: u64) -> Result<&[u8], Reason> {
         let (Some(memory), Some(data)) = (self.memory, data) else {
-            return refuse("contents that cannot be looked at, as they do not lie in memory as they are");
+            return refuse(
+                "contents that cannot be looked at, as they do not lie in memory as they are",
+            );
         };
         usize::try_from(data)
             .ok()
@@ -56,7 +58,9 @@ impl Verifier<'_> {
         }
         let bytes = self.array_content(array, dtype)?;
         Ok(match (dtype.code, dtype.size) {
-            (b'i', 1) => bytes.iter().all(|&byte| good(i64::from(byte.cast_signed()))),
+            (b'i', 1) => bytes
+                .iter()
+                .all(|&byte| good(i64::from(byte.cast_signed()))),
             (b'i', 2) => chunks(bytes).all(|word| good(i16::from_le_bytes(word).into())),
             (b'i', 4) => chunks(bytes).all(|word| good(i32::from_le_bytes(word).into())),
             (b'i', 8) => chunks(bytes).all(|word| good(i64::from_le_bytes(word))),

@@ -33,7 +33,7 @@ pub(super) struct Raw {
 #[derive(Debug)]
 pub(super) struct Name {
     pub(super) module: String,
-    pub(super) name: String,
+    pub(super) qualified: String,
     pub(super) written: Option<(String, String)>,
     pub(super) count: u64,
     pub(super) verdict: NameVerdict,
@@ -127,9 +127,8 @@ impl<'a> Verifier<'a> {
     }
 
     /// Loading takes so many bytes more. What exceeds a budget is noted by [`enough`](Self::enough).
-    pub(super) fn charge(&mut self, bytes: u64) -> Result<(), Reason> {
+    pub(super) fn charge(&mut self, bytes: u64) {
         self.allocated = self.allocated.saturating_add(bytes);
-        Ok(())
     }
 
     /// Whether the budgets hold.
@@ -212,10 +211,9 @@ impl<'a> Verifier<'a> {
     /// Whether the value is one of these names of a module.
     pub(super) fn is_global(&self, value: Value, module: &str, names: &[&str]) -> bool {
         match value {
-            Value::Global(number) => self
-                .names
-                .get(number as usize)
-                .is_some_and(|name| name.module == module && names.contains(&name.name.as_str())),
+            Value::Global(number) => self.names.get(number as usize).is_some_and(|name| {
+                name.module == module && names.contains(&name.qualified.as_str())
+            }),
             _ => false,
         }
     }
@@ -297,7 +295,7 @@ impl<'a> Verifier<'a> {
         let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         self.names.push(Name {
             module,
-            name,
+            qualified: name,
             written,
             count: 1,
             verdict,
@@ -406,9 +404,6 @@ impl Domain for Verifier<'_> {
     }
 
     fn frame(&mut self, at: u64, length: u64) -> Result<Option<Raw>, Error> {
-        if at < self.frame_end {
-            self.refused(at, "a frame in a frame");
-        }
         self.frame_end = (at + 9).saturating_add(length);
         Ok(None)
     }
@@ -439,7 +434,9 @@ impl Domain for Verifier<'_> {
             op::INT => text::int(line),
             op::LONG => text::long(line),
             op::FLOAT => text::float(line),
-            op::STRING => text::quoted(line).map(|content| Value::Text(self.arena.push_text(&content))),
+            op::STRING => {
+                text::quoted(line).map(|content| Value::Text(self.arena.push_text(&content)))
+            }
             _ => text::raw_unicode(line).map(|content| self.text(&content)),
         };
         self.allocated = self.allocated.saturating_add(line.len() as u64 + 32);
@@ -463,13 +460,7 @@ impl Domain for Verifier<'_> {
     }
 
     #[inline]
-    fn counted(
-        &mut self,
-        at: u64,
-        opcode: u8,
-        data: u64,
-        payload: &[u8],
-    ) -> Result<Value, Error> {
+    fn counted(&mut self, at: u64, opcode: u8, data: u64, payload: &[u8]) -> Result<Value, Error> {
         self.enough(at)?;
         self.allocated = self.allocated.saturating_add(payload.len() as u64 + 49);
         Ok(match opcode {
@@ -533,14 +524,23 @@ impl Domain for Verifier<'_> {
     #[inline]
     fn collect(&mut self, at: u64, opcode: u8, items: &[Value]) -> Result<Value, Error> {
         self.enough(at)?;
-        self.allocated = self
-            .allocated
-            .saturating_add(items.len() as u64 * 8 + 56);
+        self.allocated = self.allocated.saturating_add(items.len() as u64 * 8 + 56);
         match opcode {
             op::LIST | op::DICT => {
-                let value = self.empty(at, if opcode == op::LIST { op::EMPTY_LIST } else { op::EMPTY_DICT })?;
+                let value = self.empty(
+                    at,
+                    if opcode == op::LIST {
+                        op::EMPTY_LIST
+                    } else {
+                        op::EMPTY_DICT
+                    },
+                )?;
                 if !items.is_empty() {
-                    let opcode = if opcode == op::LIST { op::APPENDS } else { op::SETITEMS };
+                    let opcode = if opcode == op::LIST {
+                        op::APPENDS
+                    } else {
+                        op::SETITEMS
+                    };
                     self.extend(at, opcode, value, items)?;
                 }
                 Ok(value)
@@ -558,13 +558,7 @@ impl Domain for Verifier<'_> {
     }
 
     #[inline]
-    fn extend(
-        &mut self,
-        at: u64,
-        opcode: u8,
-        target: Value,
-        items: &[Value],
-    ) -> Result<(), Error> {
+    fn extend(&mut self, at: u64, opcode: u8, target: Value, items: &[Value]) -> Result<(), Error> {
         self.enough(at)?;
         let below = self.deepest(at, items)?;
         let (mut members, what) = match self.arena.get(target) {
@@ -669,7 +663,7 @@ impl Domain for Verifier<'_> {
             return Ok(Value::Unknown);
         }
         let result = result.map_err(|reason| match self.name_of(callable) {
-            Some(name) => format!("{}.{}: {reason}", name.module, name.name).into(),
+            Some(name) => format!("{}.{}: {reason}", name.module, name.qualified).into(),
             None => reason,
         });
         Ok(self.noted(at, result))
@@ -705,7 +699,7 @@ impl Domain for Verifier<'_> {
             None => refuse(format!("a new object of {}", self.arena.describe(class))),
         };
         let result = result.map_err(|reason| match self.name_of(class) {
-            Some(name) => format!("{}.{}: {reason}", name.module, name.name).into(),
+            Some(name) => format!("{}.{}: {reason}", name.module, name.qualified).into(),
             None => reason,
         });
         Ok(self.noted(at, result))
@@ -721,7 +715,10 @@ impl Domain for Verifier<'_> {
             let parts = self.tuple(at, items)?;
             return Ok(self.trusted_object(parts));
         }
-        Ok(self.refused(at, "an object made as Python 2 made those of its old classes"))
+        Ok(self.refused(
+            at,
+            "an object made as Python 2 made those of its old classes",
+        ))
     }
 
     fn build(
@@ -737,22 +734,29 @@ impl Domain for Verifier<'_> {
         let done = match self.arena.get(instance) {
             Some(&Node::Dtype(number)) => self.dtype_build(number, state),
             Some(Node::Array(_)) => self.array_build(instance, state),
-            Some(Node::Object(_)) => match self.arena.object(instance).map_or(Kind::Data, |object| object.kind) {
+            Some(Node::Object(_)) => match self
+                .arena
+                .object(instance)
+                .map_or(Kind::Data, |object| object.kind)
+            {
                 Kind::Trusted => self.trusted_build(instance, state),
                 Kind::Wrapper => match self.wrapper_build(at, state) {
                     Ok(raw) => {
                         self.unbuilt -= 1;
                         return Ok((raw.array, Some(raw)));
                     }
-                    Err(reason) => Err(reason),
+                    Err(reason) => {
+                        self.refused(at, reason);
+                        return Err(Error::malformed(
+                            at,
+                            "where the bytes of joblib's array end is not known",
+                        ));
+                    }
                 },
                 _ => self.build_of(instance, state),
             },
             _ if self.is_untrusted(instance) && matches!(instance, Value::Unknown) => Ok(()),
-            _ => refuse(format!(
-                "a state set on {}",
-                self.arena.describe(instance)
-            )),
+            _ => refuse(format!("a state set on {}", self.arena.describe(instance))),
         };
         match done {
             Ok(()) => Ok((instance, None)),
@@ -779,6 +783,7 @@ impl Domain for Verifier<'_> {
             self.refused(end - 1, "objects whose state is never set");
         }
         self.deepest(end - 1, &[value])?;
+        self.enough(end)?;
         self.result = value;
         Ok(())
     }
@@ -800,8 +805,15 @@ impl Verifier<'_> {
     /// The state of a trusted object: anything but what would make another object of it.
     fn trusted_build(&mut self, instance: Value, state: Value) -> Result<(), Reason> {
         if let Some([_, slots]) = self.arena.tuple_of::<2>(state)
-            && let Some(mut keys) = self.arena.members(slots, Holder::Dict).map(|m| m.step_by(2))
-            && keys.any(|key| self.arena.text(key).is_some_and(|key| key.starts_with(b"__")))
+            && let Some(mut keys) = self
+                .arena
+                .members(slots, Holder::Dict)
+                .map(|m| m.step_by(2))
+            && keys.any(|key| {
+                self.arena
+                    .text(key)
+                    .is_some_and(|key| key.starts_with(b"__"))
+            })
         {
             return refuse("an attribute of Python's own in the state of an object");
         }
@@ -856,7 +868,8 @@ impl Verifier<'_> {
         let (Some(matrix), Value::Bool(_)) = (self.array_class(subclass), mmap) else {
             return refuse("a wrapper of joblib's of an unknown class");
         };
-        let (Some((number, dtype)), Some(sizes)) = (self.arena.dtype(dtype), self.arena.shape(shape))
+        let (Some((number, dtype)), Some(sizes)) =
+            (self.arena.dtype(dtype), self.arena.shape(shape))
         else {
             return refuse("a wrapper of joblib's of no whole dtype or shape");
         };
@@ -871,7 +884,7 @@ impl Verifier<'_> {
         }
         let object = dtype.object;
         self.joblib = true;
-        self.charge(nbytes)?;
+        self.charge(nbytes);
         let sizes = self.arena.tuple(shape).unwrap_or_default().to_vec();
         let shape = self.arena.push_items(&sizes);
         let array = self.arena.new_array(Array {

@@ -4,11 +4,15 @@
 //! they are none, or that a field lies behind the element's end, makes any array of it a way into memory. So a dtype is
 //! worked out here from the text that makes it and from its fields, and the state has to say just the same.
 
-use super::arena::{Node, Value, size, truth};
+use super::arena::{Node, Value, truth};
 use super::domain::{Reason, Verifier, refuse};
 
 /// A type of numpy's.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of one another"
+)]
 pub(super) struct Dtype {
     /// Whether its state has been set.
     pub(super) built: bool,
@@ -177,15 +181,15 @@ impl Verifier<'_> {
         let Some(state) = self.arena.tuple(state) else {
             return refuse("a dtype whose state is no tuple");
         };
-        let (state, extra) = match *state {
-            [Value::Int(3), a, b, c, d, e, f, g] => ([a, b, c, d, e, f, g], None),
-            [Value::Int(4), a, b, c, d, e, f, g, extra] => ([a, b, c, d, e, f, g], Some(extra)),
+        let (&[order, base, names, fields, elsize, align, flags], extra) = (match state {
+            [Value::Int(3), rest @ ..] if rest.len() == 7 => (rest, None),
+            [Value::Int(4), rest @ .., extra] if rest.len() == 7 => (rest, Some(*extra)),
             _ => return refuse("a dtype whose state is of another version"),
+        }) else {
+            return refuse("a dtype whose state is of another version");
         };
-        let [order, base, names, fields, elsize, align, flags] = state;
-        let order = match self.arena.text(order) {
-            Some(&[order @ (b'<' | b'>' | b'|')]) => order,
-            _ => return refuse("a dtype of no byte order"),
+        let Some(&[order @ (b'<' | b'>' | b'|')]) = self.arena.text(order) else {
+            return refuse("a dtype of no byte order");
         };
         let has_order = matches!(dtype.code, b'i' | b'u' | b'f' | b'c' | b'm' | b'M' | b'U')
             && (dtype.size > 1 || dtype.code == b'U');
@@ -196,6 +200,12 @@ impl Verifier<'_> {
         let (Value::Int(elsize), Value::Int(align), Value::Int(flags)) = (elsize, align, flags)
         else {
             return refuse("a dtype whose size, alignment or flags are no integers");
+        };
+        // numpy 1 kept the flags in a signed byte.
+        let flags = if (-128..0).contains(&flags) {
+            flags + 256
+        } else {
+            flags
         };
         let stated = (elsize, align, flags);
         let simple = base == Value::None && names == Value::None && fields == Value::None;
@@ -335,7 +345,8 @@ impl Verifier<'_> {
                 }
                 _ => return refuse("a dtype with a field that is no dtype and offset"),
             };
-            let (Some((number, part)), Some(offset)) = (self.arena.dtype(part), super::arena::size(offset))
+            let (Some((number, part)), Some(offset)) =
+                (self.arena.dtype(part), super::arena::size(offset))
             else {
                 return refuse("a dtype with a field of no whole dtype or offset");
             };
@@ -431,16 +442,13 @@ impl Verifier<'_> {
         let full = shape
             .iter()
             .filter(|&&length| length != 0)
-            .try_fold(dtype.size.max(1), |total, &length| total.checked_mul(length))?;
+            .try_fold(dtype.size.max(1), |total, &length| {
+                total.checked_mul(length)
+            })?;
         if full > i64::MAX as u64 {
             return None;
         }
         let count = shape.iter().product();
         Some((count, count * dtype.size))
-    }
-
-    /// `value` as a length that fits into memory.
-    pub(super) fn length(value: Value) -> Option<u64> {
-        size(value)
     }
 }

@@ -112,7 +112,7 @@ impl<R: Read> Stream<R> {
     }
 }
 
-impl<'a, R: Read> Input<'a> for Stream<R> {
+impl<R: Read> Input<'_> for Stream<R> {
     fn fill(&mut self, at_least: usize) -> Result<&[u8], Error> {
         while self.buffer.len() - self.from < at_least && self.more()? > 0 {}
         Ok(self.buffer.get(self.from..).unwrap_or_default())
@@ -130,7 +130,10 @@ impl<'a, R: Read> Input<'a> for Stream<R> {
         }
         self.buffer.clear();
         self.from = 0;
-        let passed = io::copy(&mut self.reader.by_ref().take(count - here), &mut io::sink())?;
+        let passed = io::copy(
+            &mut self.reader.by_ref().take(count - here),
+            &mut io::sink(),
+        )?;
         Ok(here + passed)
     }
 }

@@ -40,16 +40,27 @@ impl Verifier<'_> {
                 let whole = kind == MASKED;
                 self.object(Kind::PandasType, whole, true, kind, Value::None)
             }
-            Rule::ArrowStored => self.object(Kind::PandasArray, false, false, ARROW_STORED, Value::None),
-            Rule::MaskedArray(code) => {
-                self.object(Kind::PandasArray, false, false, MASKED_STORED, Value::Int(code.into()))
+            Rule::ArrowStored => {
+                self.object(Kind::PandasArray, false, false, ARROW_STORED, Value::None)
             }
+            Rule::MaskedArray(code) => self.object(
+                Kind::PandasArray,
+                false,
+                false,
+                MASKED_STORED,
+                Value::Int(code.into()),
+            ),
             _ => return refuse("what is not made so"),
         })
     }
 
     /// The call of something of pandas'.
-    pub(super) fn pandas_call(&mut self, rule: Rule, callable: Value, args: &[Value]) -> Result<Value, Reason> {
+    pub(super) fn pandas_call(
+        &mut self,
+        rule: Rule,
+        callable: Value,
+        args: &[Value],
+    ) -> Result<Value, Reason> {
         for &arg in args {
             self.arena.freeze(arg);
         }
@@ -57,14 +68,18 @@ impl Verifier<'_> {
             (Rule::PandasType(1), _) => {
                 let storage = args.first().and_then(|&storage| self.arena.text(storage));
                 let missing = args.get(1).is_none_or(|&missing| {
-                    matches!(missing, Value::Float(_)) || self.rule_of(missing) == Some(Rule::Missing)
+                    matches!(missing, Value::Float(_))
+                        || self.rule_of(missing) == Some(Rule::Missing)
                 });
                 if !matches!(storage, Some(b"python" | b"pyarrow")) || !missing || args.len() > 2 {
                     return refuse("a type of texts of an unknown storage");
                 }
                 Ok(self.object(Kind::PandasType, true, true, TEXT, Value::None))
             }
-            (Rule::PandasType(4), &[name]) if self.arena.text(name).is_some_and(|name| name.len() < 40) => {
+            (Rule::PandasType(4), &[name])
+                if self.arena.text(name).is_some_and(|name| name.len() < 40)
+                    || self.arena.built(name, Kind::Offset).is_some() =>
+            {
                 Ok(self.object(Kind::PandasType, true, true, PERIOD, Value::None))
             }
             (Rule::Stored, &[class, Value::Int(_), Value::None]) => {
@@ -90,9 +105,14 @@ impl Verifier<'_> {
                 Ok(self.object(Kind::PandasArray, false, false, code, Value::None))
             }
             (Rule::NewIndex, &[class, state]) => self.index(class, state),
-            (Rule::Block, &[values, places, Value::Int(axes @ (1 | 2))]) => self.block(values, places, axes),
+            (Rule::Block, &[values, places, Value::Int(axes @ (1 | 2))]) => {
+                self.block(values, places, axes)
+            }
             (Rule::Manager, &[blocks, axes]) => self.manager(blocks, axes),
-            (Rule::Timestamp, &[Value::Int(_), freq, zone] | &[Value::Int(_), freq, zone, Value::Int(7..=10)]) => {
+            (
+                Rule::Timestamp,
+                &[Value::Int(_), freq, zone] | &[Value::Int(_), freq, zone, Value::Int(7..=10)],
+            ) => {
                 let zoned = zone == Value::None || self.arena.built(zone, Kind::Zone).is_some();
                 let steady = freq == Value::None || self.arena.built(freq, Kind::Offset).is_some();
                 if !zoned || !steady {
@@ -100,7 +120,8 @@ impl Verifier<'_> {
                 }
                 Ok(self.object(Kind::Data, true, true, 0, Value::None))
             }
-            (Rule::Timedelta, &[Value::Int(_)] | &[Value::Int(_), Value::Int(7..=10)]) | (Rule::NaT, &[Value::None]) => {
+            (Rule::Timedelta, &[Value::Int(_)] | &[Value::Int(_), Value::Int(7..=10)])
+            | (Rule::NaT, &[Value::None]) => {
                 Ok(self.object(Kind::Data, true, true, 0, Value::None))
             }
             (Rule::Period, &[Value::None, freq, Value::Int(_)])
@@ -113,7 +134,10 @@ impl Verifier<'_> {
                     Value::Int(_) | Value::Float(_) => true,
                     _ => self.arena.built(value, Kind::Data).is_some(),
                 };
-                let known = matches!(self.arena.text(closed), Some(b"left" | b"right" | b"both" | b"neither"));
+                let known = matches!(
+                    self.arena.text(closed),
+                    Some(b"left" | b"right" | b"both" | b"neither")
+                );
                 if !number(left) || !number(right) || !known {
                     return refuse("no interval");
                 }
@@ -126,7 +150,10 @@ impl Verifier<'_> {
                         || self.arena.built(arg, Kind::Delta).is_some()
                 });
                 if !plain || args.len() > 6 {
-                    return refuse(format!("an offset of other arguments: {}", self.arena.describe(callable)));
+                    return refuse(format!(
+                        "an offset of other arguments: {}",
+                        self.arena.describe(callable)
+                    ));
                 }
                 Ok(self.object(Kind::Offset, true, true, 0, Value::None))
             }
@@ -175,13 +202,21 @@ impl Verifier<'_> {
         for (key, value) in entries {
             let good = match (kind, key) {
                 (CATEGORY, b"categories") => {
-                    count = self.arena.built(value, Kind::Index).map_or(-1, |index| index.extent);
+                    count = self
+                        .arena
+                        .built(value, Kind::Index)
+                        .map_or(-1, |index| index.extent);
                     count >= 0
                 }
                 (CATEGORY, b"ordered") => value == Value::None || truth(value).is_some(),
-                (ZONED, b"unit") => matches!(self.arena.text(value), Some(b"s" | b"ms" | b"us" | b"ns")),
+                (ZONED, b"unit") => {
+                    matches!(self.arena.text(value), Some(b"s" | b"ms" | b"us" | b"ns"))
+                }
                 (ZONED, b"tz") => self.arena.built(value, Kind::Zone).is_some(),
                 (PERIOD, b"freq") => self.arena.built(value, Kind::Offset).is_some(),
+                (TEXT, b"storage") => {
+                    matches!(self.arena.text(value), Some(b"python" | b"pyarrow"))
+                }
                 (ARROW, b"_storage" | b"storage") => self.arena.text(value) == Some(b"pyarrow"),
                 (ARROW, b"pyarrow_dtype") => self.arena.built(value, Kind::ArrowType).is_some(),
                 (PLAIN, b"_dtype") => self.arena.dtype(value).is_some(),
@@ -201,7 +236,8 @@ impl Verifier<'_> {
         self.arena.entries(value).is_some_and(|entries| {
             entries.iter().all(|&(key, value)| match key {
                 b"dtype" => {
-                    self.arena.built(value, Kind::PandasType).is_some() || self.arena.dtype(value).is_some()
+                    self.arena.built(value, Kind::PandasType).is_some()
+                        || self.arena.dtype(value).is_some()
                 }
                 b"unit" => self.arena.text(value).is_some(),
                 _ => false,
@@ -225,7 +261,9 @@ impl Verifier<'_> {
             let good = self.arena.entries(attributes).is_some_and(|entries| {
                 entries.iter().all(|&(key, value)| match key {
                     b"_cache" => self.is_cache(value),
-                    b"_freq" | b"freq" => value == Value::None || self.arena.built(value, Kind::Offset).is_some(),
+                    b"_freq" | b"freq" => {
+                        value == Value::None || self.arena.built(value, Kind::Offset).is_some()
+                    }
                     _ => false,
                 })
             });
@@ -248,7 +286,11 @@ impl Verifier<'_> {
                 let letter = if code == 0 { b'M' } else { b'm' };
                 let same = numpy.is_some_and(|of| of.code == letter && of.unit == dtype.unit);
                 let zoned = code == 0 && matches!(kind, Some((ZONED, _)));
-                dtype.code == letter && timed && !dtype.big_endian && array.shape.len <= 2 && (same || zoned)
+                dtype.code == letter
+                    && timed
+                    && !dtype.big_endian
+                    && array.shape.len <= 2
+                    && (same || zoned)
             }
             2 => matches!(kind, Some((PERIOD, _))) && dtype.is(b'i', 8) && flat,
             3 => {
@@ -261,7 +303,11 @@ impl Verifier<'_> {
                 true
             }
             4 => matches!(kind, Some((TEXT, _))) && dtype.code == b'O' && array.shape.len <= 2,
-            _ => matches!(kind, Some((PLAIN, _))) && (dtype.is_raw() || dtype.code == b'O') && array.shape.len <= 2,
+            _ => {
+                matches!(kind, Some((PLAIN, _)))
+                    && (dtype.is_raw() || dtype.code == b'O')
+                    && array.shape.len <= 2
+            }
         };
         if !good || array.shape.len == 0 {
             return refuse("an array of pandas' over one of another type");
@@ -282,7 +328,10 @@ impl Verifier<'_> {
                     found.is_some()
                 }
                 b"_dtype" => {
-                    of = self.arena.built(value, Kind::PandasType).map(|of| of.extent);
+                    of = self
+                        .arena
+                        .built(value, Kind::PandasType)
+                        .map(|of| of.extent);
                     matches!(of, Some(TEXT | ARROW))
                 }
                 b"_cache" => self.is_cache(value),
@@ -385,20 +434,29 @@ impl Verifier<'_> {
             }
         }
         let length = if range {
-            let (Some(Value::Int(start)), Some(Value::Int(stop)), Some(Value::Int(step))) =
+            let (Some(Value::Int(start)), Some(Value::Int(stop)), Some(Value::Int(stride))) =
                 (find(b"start"), find(b"stop"), find(b"step"))
             else {
                 return refuse("a range without its ends");
             };
-            let (start, stop, step) = (i128::from(start), i128::from(stop), i128::from(step));
-            let span = if step > 0 { stop - start } else { start - stop };
-            if step == 0 {
+            let (start, stop, stride) = (i128::from(start), i128::from(stop), i128::from(stride));
+            let span = if stride > 0 {
+                stop - start
+            } else {
+                start - stop
+            };
+            if stride == 0 {
                 return refuse("a range of no step");
             }
-            let length = (span.max(0) + step.abs() - 1) / step.abs();
+            let length = (span.max(0) + stride.abs() - 1) / stride.abs();
             i64::try_from(length).map_err(|_| "a range that is too long")?
         } else if multi {
-            self.multi(find(b"levels"), find(b"codes"), find(b"sortorder"), find(b"names"))?
+            self.multi(
+                find(b"levels"),
+                find(b"codes"),
+                find(b"sortorder"),
+                find(b"names"),
+            )?
         } else {
             let data = find(b"data").unwrap_or(Value::None);
             match self.arena.built(data, Kind::Index) {
@@ -414,13 +472,28 @@ impl Verifier<'_> {
 
     fn class_name(&self, class: Value) -> Option<&'static str> {
         const CLASSES: [&str; 10] = [
-            "Index", "RangeIndex", "MultiIndex", "DatetimeIndex", "TimedeltaIndex", "PeriodIndex",
-            "CategoricalIndex", "Int64Index", "UInt64Index", "Float64Index",
+            "Index",
+            "RangeIndex",
+            "MultiIndex",
+            "DatetimeIndex",
+            "TimedeltaIndex",
+            "PeriodIndex",
+            "CategoricalIndex",
+            "Int64Index",
+            "UInt64Index",
+            "Float64Index",
         ];
         const MODULES: [&str; 10] = [
-            "pandas", "pandas.core.indexes.base", "pandas.core.indexes.range", "pandas.core.indexes.multi",
-            "pandas.core.indexes.datetimes", "pandas.core.indexes.timedeltas", "pandas.core.indexes.period",
-            "pandas.core.indexes.category", "pandas.core.indexes.numeric", "pandas.indexes.base",
+            "pandas",
+            "pandas.core.indexes.base",
+            "pandas.core.indexes.range",
+            "pandas.core.indexes.multi",
+            "pandas.core.indexes.datetimes",
+            "pandas.core.indexes.timedeltas",
+            "pandas.core.indexes.period",
+            "pandas.core.indexes.category",
+            "pandas.core.indexes.numeric",
+            "pandas.indexes.base",
         ];
         CLASSES.into_iter().find(|name| {
             MODULES
@@ -443,7 +516,8 @@ impl Verifier<'_> {
                 .map(Iterator::collect::<Vec<_>>)
                 .or_else(|| self.arena.tuple(value).map(<[Value]>::to_vec))
         };
-        let (Some(levels), Some(codes), Some(names)) = (list(levels), list(codes), list(names)) else {
+        let (Some(levels), Some(codes), Some(names)) = (list(levels), list(codes), list(names))
+        else {
             return refuse("an index of several levels without them");
         };
         if levels.is_empty() || levels.len() != codes.len() || levels.len() != names.len() {
@@ -507,31 +581,40 @@ impl Verifier<'_> {
     /// The numbers of a block's columns: either a slice's three parts, or each of them.
     fn places(&mut self, places: Value, count: u64) -> Result<Option<Vec<Value>>, Reason> {
         if let Some(slice) = self.arena.built(places, Kind::Slice) {
-            let Some(&[Value::Int(start), Value::Int(stop), Value::Int(step)]) = self.arena.tuple(slice.detail)
+            let Some(&[Value::Int(start), Value::Int(stop), Value::Int(stride)]) =
+                self.arena.tuple(slice.detail)
             else {
                 return refuse("a block whose places are no integers");
             };
-            if start < 0 || stop < start || step < 1 || stop > 1 << 40 {
+            if start < 0 || stop < start || stride < 1 || stop > 1 << 40 {
                 return refuse("a block whose places run backwards");
             }
-            let span = (stop - start).unsigned_abs().div_ceil(step.unsigned_abs());
-            return Ok((span == count).then(|| vec![Value::Int(start), Value::Int(stop), Value::Int(step)]));
+            let span = (stop - start)
+                .unsigned_abs()
+                .div_ceil(stride.unsigned_abs());
+            return Ok((span == count)
+                .then(|| vec![Value::Int(start), Value::Int(stop), Value::Int(stride)]));
         }
         let mut all = vec![Value::None];
         let good = self.integers(places, |place| {
             all.push(Value::Int(place));
             place >= 0
         })?;
-        self.charge(all.len() as u64 * 16)?;
+        self.charge(all.len() as u64 * 16);
         Ok((good && all.len() as u64 == count + 1).then_some(all))
     }
 
     /// `BlockManager(blocks, axes)`.
     fn manager(&mut self, blocks: Value, axes: Value) -> Result<Value, Reason> {
-        let axes = self
-            .arena
-            .members(axes, Holder::List)
-            .map(|axes| axes.take(3).map(|axis| self.arena.built(axis, Kind::Index).map(|index| index.extent)).collect::<Vec<_>>());
+        let axes = self.arena.members(axes, Holder::List).map(|axes| {
+            axes.take(3)
+                .map(|axis| {
+                    self.arena
+                        .built(axis, Kind::Index)
+                        .map(|index| index.extent)
+                })
+                .collect::<Vec<_>>()
+        });
         let Some(&[Some(columns), Some(rows)]) = axes.as_deref() else {
             return refuse("blocks without two axes");
         };
@@ -551,9 +634,9 @@ impl Verifier<'_> {
                 return refuse("blocks that are not as long as the index");
             }
             total += match *places {
-                [Value::Int(start), Value::Int(stop), Value::Int(step)] => {
-                    (stop - start).unsigned_abs().div_ceil(step.unsigned_abs().max(1))
-                }
+                [Value::Int(start), Value::Int(stop), Value::Int(stride)] => (stop - start)
+                    .unsigned_abs()
+                    .div_ceil(stride.unsigned_abs().max(1)),
                 _ => places.len() as u64 - 1,
             };
             each.push(places);
@@ -563,14 +646,16 @@ impl Verifier<'_> {
         }
         let mut taken = vec![false; usize::try_from(total).unwrap_or(0)];
         let mut take = |place: i64| {
-            let slot = usize::try_from(place).ok().and_then(|place| taken.get_mut(place));
+            let slot = usize::try_from(place)
+                .ok()
+                .and_then(|place| taken.get_mut(place));
             slot.is_some_and(|slot| !std::mem::replace(slot, true))
         };
         for places in each {
             let good = match *places {
-                [Value::Int(start), Value::Int(stop), Value::Int(step)] => {
-                    let step = usize::try_from(step).unwrap_or(1).max(1);
-                    (start..stop).step_by(step).all(&mut take)
+                [Value::Int(start), Value::Int(stop), Value::Int(stride)] => {
+                    let stride = usize::try_from(stride).unwrap_or(1).max(1);
+                    (start..stop).step_by(stride).all(&mut take)
                 }
                 _ => places.iter().skip(1).all(|&place| match place {
                     Value::Int(place) => take(place),
@@ -581,7 +666,7 @@ impl Verifier<'_> {
                 return refuse("blocks whose columns are not all columns, each once");
             }
         }
-        self.charge(total * 32)?;
+        self.charge(total * 32);
         Ok(self.object(Kind::Manager, true, false, 2, blocks))
     }
 
@@ -594,18 +679,28 @@ impl Verifier<'_> {
             let mut members = self.arena.members(value, Holder::List)?;
             members.next().filter(|_| members.next().is_none())
         };
-        let inner = self.arena.entries(extra).and_then(|entries| match *entries.as_slice() {
-            [(b"0.14.1", inner)] => self.arena.entries(inner),
-            _ => None,
-        });
+        let inner = self
+            .arena
+            .entries(extra)
+            .and_then(|entries| match *entries.as_slice() {
+                [(b"0.14.1", inner)] => self.arena.entries(inner),
+                _ => None,
+            });
         let find = |name: &[u8]| {
             let inner = inner.as_ref()?;
-            inner.iter().find(|&&(key, _)| key == name).and_then(|&(_, value)| one(value))
+            inner
+                .iter()
+                .find(|&&(key, _)| key == name)
+                .and_then(|&(_, value)| one(value))
         };
         let (Some(axis), Some(block)) = (find(b"axes"), find(b"blocks")) else {
             return refuse("a series without one axis and one block");
         };
-        let Some(length) = self.arena.built(axis, Kind::Index).map(|index| index.extent) else {
+        let Some(length) = self
+            .arena
+            .built(axis, Kind::Index)
+            .map(|index| index.extent)
+        else {
             return refuse("a series of no index");
         };
         let Some(mut entries) = self.arena.entries(block) else {
@@ -641,14 +736,20 @@ impl Verifier<'_> {
                     whole
                 }
                 b"_typ" => matches!(self.arena.text(value), Some(b"dataframe" | b"series")),
-                b"_metadata" => self.arena.members(value, Holder::List).is_some_and(|mut names| {
-                    names.all(|name| self.arena.text(name) == Some(b"_name") || self.arena.text(name) == Some(b"name"))
-                }),
+                b"_metadata" => self
+                    .arena
+                    .members(value, Holder::List)
+                    .is_some_and(|mut names| {
+                        names.all(|name| {
+                            self.arena.text(name) == Some(b"_name")
+                                || self.arena.text(name) == Some(b"name")
+                        })
+                    }),
                 b"attrs" | b"_attrs" => self.arena.members(value, Holder::Dict).is_some(),
                 b"_flags" => self.arena.entries(value).is_some_and(|entries| {
-                    entries
-                        .iter()
-                        .all(|&(key, value)| key == b"allows_duplicate_labels" && truth(value).is_some())
+                    entries.iter().all(|&(key, value)| {
+                        key == b"allows_duplicate_labels" && truth(value).is_some()
+                    })
                 }),
                 b"_name" | b"name" => self.arena.hash_cost(value) > 0,
                 _ => false,

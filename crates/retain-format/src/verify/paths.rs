@@ -127,7 +127,9 @@ fn walk(verifier: &Verifier<'_>, mut visit: impl FnMut(u32, String)) {
                 }
             }
             Some(Node::Array(_)) => {
-                let members = arena.raw_array(value).map_or(Value::None, |array| array.members);
+                let members = arena
+                    .raw_array(value)
+                    .map_or(Value::None, |array| array.members);
                 let mut path = String::new();
                 spell(verifier, &steps, here, &mut path);
                 visit(number, path);
@@ -178,7 +180,9 @@ fn spell(verifier: &Verifier<'_>, steps: &[Step], at: usize, path: &mut String) 
                     .arena
                     .text(name)
                     .and_then(|text| std::str::from_utf8(text).ok())
-                    .filter(|text| super::text::dotted(text.as_bytes()).is_some() && !text.contains('.'));
+                    .filter(|text| {
+                        super::text::dotted(text.as_bytes()).is_some() && !text.contains('.')
+                    });
                 match text {
                     Some(text) if path.is_empty() => path.push_str(text),
                     Some(text) => {

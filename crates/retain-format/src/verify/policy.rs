@@ -52,15 +52,17 @@ impl Default for Budgets {
     }
 }
 
-/// Modules with which anything can be done: never part of a grant of a package, and no stranger's data need them.
+/// Modules with which anything can be done, sorted: never part of a grant of a package, and no stranger's data need them.
+#[rustfmt::skip]
 const POWERFUL: &[&str] = &[
-    "__builtin__", "__main__", "_ctypes", "_imp", "_io", "_pickle", "_posixsubprocess", "_thread", "_winapi", "ast",
-    "asyncio", "bdb", "builtins", "cloudpickle", "code", "codecs", "codeop", "commands", "concurrent", "copyreg", "ctypes",
-    "dill", "distutils", "doctest", "exec", "faulthandler", "ftplib", "functools", "gc", "glob", "http", "imp", "importlib",
-    "inspect", "io", "linecache", "logging", "marshal", "mmap", "multiprocessing", "nt", "operator", "os", "pdb", "pickle",
-    "pip", "pkgutil", "platform", "posix", "posixpath", "profile", "pty", "pydoc", "requests", "resource", "runpy", "shelve",
-    "shutil", "signal", "site", "smtplib", "socket", "socketserver", "ssl", "subprocess", "sys", "tempfile", "test",
-    "threading", "timeit", "trace", "types", "urllib", "urllib2", "venv", "webbrowser", "weakref", "zipfile", "zipimport",
+    "__builtin__", "__main__", "_ctypes", "_imp", "_io", "_pickle", "_posixsubprocess", "_thread", "_winapi",
+    "ast", "asyncio", "bdb", "builtins", "cloudpickle", "code", "codecs", "codeop", "commands", "concurrent",
+    "copyreg", "ctypes", "dill", "distutils", "doctest", "exec", "faulthandler", "ftplib", "functools", "gc",
+    "glob", "http", "imp", "importlib", "inspect", "io", "linecache", "logging", "marshal", "mmap",
+    "multiprocessing", "nt", "operator", "os", "pdb", "pickle", "pip", "pkgutil", "platform", "posix",
+    "posixpath", "profile", "pty", "pydoc", "requests", "resource", "runpy", "shelve", "shutil", "signal",
+    "site", "smtplib", "socket", "socketserver", "ssl", "subprocess", "sys", "tempfile", "test", "threading",
+    "timeit", "trace", "types", "urllib", "urllib2", "venv", "weakref", "webbrowser", "zipfile", "zipimport",
 ];
 
 /// Whether a module is one with which anything can be done.

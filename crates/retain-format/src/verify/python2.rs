@@ -59,9 +59,12 @@ const MODULES: &[(&str, &str)] = &[
     ("xmlrpclib", "xmlrpc.client"),
 ];
 
+/// A module and a name in it.
+type Name = (&'static str, &'static str);
+
 /// Names that live elsewhere in Python 3, sorted.
 #[rustfmt::skip]
-const NAMES: &[((&str, &str), (&str, &str))] = &[
+const NAMES: &[(Name, Name)] = &[
     (("UserDict", "IterableUserDict"), ("collections", "UserDict")),
     (("UserDict", "UserDict"), ("collections", "UserDict")),
     (("UserList", "UserList"), ("collections", "UserList")),
@@ -173,7 +176,10 @@ mod tests {
     fn names_and_modules_are_renamed() {
         assert_eq!(renamed("__builtin__", "xrange"), ("builtins", "range"));
         assert_eq!(renamed("__builtin__", "set"), ("builtins", "set"));
-        assert_eq!(renamed("copy_reg", "_reconstructor"), ("copyreg", "_reconstructor"));
+        assert_eq!(
+            renamed("copy_reg", "_reconstructor"),
+            ("copyreg", "_reconstructor")
+        );
         assert_eq!(renamed("numpy", "ndarray"), ("numpy", "ndarray"));
         assert!(MODULES.is_sorted() && NAMES.is_sorted());
     }

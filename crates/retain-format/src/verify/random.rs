@@ -16,7 +16,11 @@ impl Verifier<'_> {
             Rule::SeedSequence => match *args {
                 [class, Value::Int(_), Value::None]
                     if self.is_global(class, "numpy.random.bit_generator", &["SeedSequence"])
-                        || self.is_global(class, "numpy.random._bit_generator", &["SeedSequence"]) =>
+                        || self.is_global(
+                            class,
+                            "numpy.random._bit_generator",
+                            &["SeedSequence"],
+                        ) =>
                 {
                     Ok(self.object(Kind::SeedSequence, false, false, 0, Value::None))
                 }
@@ -35,16 +39,20 @@ impl Verifier<'_> {
                 let whole = args
                     .first()
                     .is_some_and(|&bits| self.arena.built(bits, Kind::BitGenerator).is_some());
-                // numpy before 1.24 named the bit generator, and the state held the rest.
+                // numpy 1 named the bit generator, and set the state of what holds it.
                 let named = args
                     .first()
-                    .is_some_and(|&name| self.arena.text(name).is_some() && self.bit_generator(name) == Some(0));
-                let maker = args.get(1).is_none_or(|&maker| {
-                    self.rule_of(maker) == Some(Rule::BitGenerator)
-                });
-                let old = named && rule == Rule::RandomState;
-                if !(whole || old) || !maker || args.len() > 2 {
+                    .filter(|&&name| self.arena.text(name).is_some())
+                    .and_then(|&name| self.bit_generator(name));
+                let maker = args
+                    .get(1)
+                    .is_none_or(|&maker| self.rule_of(maker) == Some(Rule::BitGenerator));
+                let known = named.is_some_and(|number| number == 0 || rule == Rule::Generator);
+                if !(whole || known) || !maker || args.len() > 2 {
                     return refuse("a generator of no bit generator whose state is set");
+                }
+                if let (Rule::Generator, Some(number)) = (rule, named) {
+                    return Ok(self.object(Kind::Generator, false, true, number, Value::None));
                 }
                 if rule == Rule::Generator {
                     return Ok(self.object(Kind::Generator, true, true, 0, Value::None));
@@ -110,7 +118,9 @@ impl Verifier<'_> {
         };
         let whole = |value: Value| matches!(value, Value::Int(0..) | Value::BigInt(..=4096, false));
         let words = |value: Value| {
-            self.arena.tuple(value).is_some_and(|words| words.iter().copied().all(whole))
+            self.arena
+                .tuple(value)
+                .is_some_and(|words| words.iter().copied().all(whole))
                 || self
                     .arena
                     .members(value, super::arena::Holder::List)

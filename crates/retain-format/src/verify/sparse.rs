@@ -14,7 +14,12 @@ pub(super) const LIL: u8 = 5;
 
 impl Verifier<'_> {
     /// The state of a sparse matrix: a dict of its attributes.
-    pub(super) fn sparse_build(&mut self, instance: Value, format: i64, state: Value) -> Result<(), Reason> {
+    pub(super) fn sparse_build(
+        &mut self,
+        instance: Value,
+        format: i64,
+        state: Value,
+    ) -> Result<(), Reason> {
         self.arena.freeze(state);
         if u8::try_from(format) == Ok(LIL) {
             let lists: Vec<Value> = self
@@ -44,12 +49,13 @@ impl Verifier<'_> {
         };
         for &(key, value) in &entries {
             let good = match key {
-                b"_shape" | b"indices" | b"indptr" | b"data" | b"coords" | b"row" | b"col" | b"offsets" | b"rows"
-                | b"dtype" => true,
+                b"_shape" | b"indices" | b"indptr" | b"data" | b"coords" | b"row" | b"col"
+                | b"offsets" | b"rows" | b"dtype" => true,
                 b"maxprint" => size(value).is_some() || value == Value::None,
-                b"_has_canonical_format" | b"has_canonical_format" | b"_has_sorted_indices" | b"has_sorted_indices" => {
-                    truth(value).is_some()
-                }
+                b"_has_canonical_format"
+                | b"has_canonical_format"
+                | b"_has_sorted_indices"
+                | b"has_sorted_indices" => truth(value).is_some(),
                 _ => false,
             };
             if !good {
@@ -62,8 +68,13 @@ impl Verifier<'_> {
         let Some(shape) = self.arena.shape(find(b"_shape")) else {
             return refuse("a sparse matrix without a shape");
         };
-        let product = shape.iter().try_fold(1u64, |product, &length| product.checked_mul(length.max(1)));
-        if shape.is_empty() || shape.iter().any(|&length| length > 1 << 62) || (format != COO && product.is_none()) {
+        let product = shape
+            .iter()
+            .try_fold(1u64, |product, &length| product.checked_mul(length.max(1)));
+        if shape.is_empty()
+            || shape.iter().any(|&length| length > 1 << 62)
+            || (format != COO && product.is_none())
+        {
             return refuse("a sparse matrix of an impossible shape");
         }
         let (rows, columns) = match *shape.as_slice() {
@@ -76,11 +87,18 @@ impl Verifier<'_> {
             CSR => self.compressed(&find, rows, columns, None),
             CSC => self.compressed(&find, columns, rows, None),
             BSR => {
-                let blocks = self.arena.array(find(b"data")).map(|(array, _)| self.arena.sizes(array));
+                let blocks = self
+                    .arena
+                    .array(find(b"data"))
+                    .map(|(array, _)| self.arena.sizes(array));
                 let Some([_, high, wide]) = blocks.as_deref() else {
                     return refuse("a sparse matrix of blocks whose data are none");
                 };
-                if *high == 0 || *wide == 0 || !rows.is_multiple_of(*high) || !columns.is_multiple_of(*wide) {
+                if *high == 0
+                    || *wide == 0
+                    || !rows.is_multiple_of(*high)
+                    || !columns.is_multiple_of(*wide)
+                {
                     return refuse("a sparse matrix of blocks that do not fill it");
                 }
                 self.compressed(&find, rows / high, columns / wide, Some(()))
@@ -92,7 +110,8 @@ impl Verifier<'_> {
                 let Some([lines, _]) = lines.as_deref() else {
                     return refuse("a sparse matrix of diagonals whose data are none");
                 };
-                let plain = data.is_some_and(|(_, dtype)| dtype.is_raw() && dtype.fields.is_empty());
+                let plain =
+                    data.is_some_and(|(_, dtype)| dtype.is_raw() && dtype.fields.is_empty());
                 if self.integer_count(find(b"offsets")) != Some(*lines) || !plain {
                     return refuse("a sparse matrix of diagonals without as many offsets");
                 }
@@ -125,7 +144,11 @@ impl Verifier<'_> {
             return refuse("a sparse matrix of other data than numbers in a row");
         }
         // scipy's routines take both of one type.
-        let kind = |value| self.arena.array(value).map(|(_, dtype)| (dtype.code, dtype.size));
+        let kind = |value| {
+            self.arena
+                .array(value)
+                .map(|(_, dtype)| (dtype.code, dtype.size))
+        };
         if kind(indices) != kind(indptr) || !matches!(kind(indices), Some((b'i', 4 | 8))) {
             return refuse("a sparse matrix of indices of an unknown type");
         }
@@ -144,7 +167,9 @@ impl Verifier<'_> {
         if !rising || u64::try_from(last) != Ok(stored) {
             return refuse("a sparse matrix whose rows do not lie one after the other");
         }
-        if !self.integers(indices, |index| u64::try_from(index).is_ok_and(|index| index < minor))? {
+        if !self.integers(indices, |index| {
+            u64::try_from(index).is_ok_and(|index| index < minor)
+        })? {
             return refuse("a sparse matrix with indices outside of it");
         }
         Ok(())
@@ -166,7 +191,11 @@ impl Verifier<'_> {
         }
         for (&coord, &length) in coords.iter().zip(shape) {
             let counted = self.integer_count(coord) == Some(data.count);
-            if !counted || !self.integers(coord, |index| u64::try_from(index).is_ok_and(|index| index < length))? {
+            if !counted
+                || !self.integers(coord, |index| {
+                    u64::try_from(index).is_ok_and(|index| index < length)
+                })?
+            {
                 return refuse("a sparse matrix with coordinates outside of it");
             }
         }
@@ -176,15 +205,25 @@ impl Verifier<'_> {
     fn lists(&self, find: &impl Fn(&[u8]) -> Value, rows: u64, columns: u64) -> Result<(), Reason> {
         let lists = |name: &[u8]| {
             let (array, dtype) = self.arena.array(find(name))?;
-            (dtype.code == b'O' && array.shape.len == 1 && array.count == rows).then_some(array.members)
+            (dtype.code == b'O' && array.shape.len == 1 && array.count == rows)
+                .then_some(array.members)
         };
         let (Some(indices), Some(data)) = (lists(b"rows"), lists(b"data")) else {
             return refuse("a sparse matrix of lists that are none");
         };
-        if self.arena.dtype(find(b"dtype")).is_none_or(|(_, dtype)| !dtype.is_raw() || !dtype.fields.is_empty()) {
+        if self
+            .arena
+            .dtype(find(b"dtype"))
+            .is_none_or(|(_, dtype)| !dtype.is_raw() || !dtype.fields.is_empty())
+        {
             return refuse("a sparse matrix of lists without a dtype");
         }
-        let all = |value| self.arena.members(value, Holder::List).into_iter().flatten();
+        let all = |value| {
+            self.arena
+                .members(value, Holder::List)
+                .into_iter()
+                .flatten()
+        };
         for (indices, data) in all(indices).zip(all(data)) {
             let count = self.arena.member_count(indices, Holder::List);
             let mut last = -1;
@@ -199,7 +238,11 @@ impl Verifier<'_> {
                 matches!(number, Value::Int(_) | Value::Float(_) | Value::Bool(_))
                     || self.arena.built(number, Kind::Data).is_some()
             });
-            if count.is_none() || count != self.arena.member_count(data, Holder::List) || !rising || !numbers {
+            if count.is_none()
+                || count != self.arena.member_count(data, Holder::List)
+                || !rising
+                || !numbers
+            {
                 return refuse("a sparse matrix of lists with indices outside of it");
             }
         }

@@ -18,7 +18,9 @@ fn is_zone_name(name: &[u8]) -> bool {
 
 fn days_in_month(year: u16, month: u8) -> u8 {
     match month {
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
         2 => 28,
         4 | 6 | 9 | 11 => 30,
         _ => 31,
@@ -57,7 +59,10 @@ impl Verifier<'_> {
         match rule {
             Rule::Set | Rule::FrozenSet => self.set_of(rule, args),
             Rule::Complex => match args {
-                [Value::Float(_) | Value::Int(_), Value::Float(_) | Value::Int(_)] => Ok(self.data()),
+                [
+                    Value::Float(_) | Value::Int(_),
+                    Value::Float(_) | Value::Int(_),
+                ] => Ok(self.data()),
                 _ => refuse("not two numbers"),
             },
             Rule::Range => match args {
@@ -65,11 +70,16 @@ impl Verifier<'_> {
                 _ => refuse("not three small integers"),
             },
             Rule::Slice => {
-                let &[start, stop, step] = args else {
+                let &[start, stop, stride] = args else {
                     return refuse("not three arguments");
                 };
-                let parts = self.arena.push_items(&[start, stop, step]);
-                let depth = args.iter().map(|&part| self.arena.depth(part)).max().unwrap_or(0) + 1;
+                let parts = self.arena.push_items(&[start, stop, stride]);
+                let depth = args
+                    .iter()
+                    .map(|&part| self.arena.depth(part))
+                    .max()
+                    .unwrap_or(0)
+                    + 1;
                 if depth > self.policy.budgets.depth {
                     return refuse("too deep");
                 }
@@ -119,7 +129,9 @@ impl Verifier<'_> {
                 _ => refuse("no time difference"),
             },
             Rule::Zone => {
-                let delta = args.first().and_then(|&delta| self.arena.built(delta, Kind::Delta));
+                let delta = args
+                    .first()
+                    .and_then(|&delta| self.arena.built(delta, Kind::Delta));
                 let named = args.get(1).is_none_or(|&name| self.arena.is_text(name));
                 if delta.is_none_or(|delta| delta.extent != 1) || !named || args.len() > 2 {
                     return refuse("no difference of less than a day");
@@ -129,7 +141,9 @@ impl Verifier<'_> {
             Rule::Decimal => match args {
                 &[number]
                     if self.arena.text(number).is_some_and(|number| {
-                        number.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
+                        number
+                            .iter()
+                            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
                             && (number.iter().any(u8::is_ascii_digit)
                                 || matches!(number, b"NaN" | b"-NaN" | b"Infinity" | b"-Infinity"))
                     }) =>
@@ -139,13 +153,16 @@ impl Verifier<'_> {
                 _ => refuse("no number in a short text"),
             },
             Rule::Fraction => match *args {
-                [Value::Int(_) | Value::BigInt(..=512, _), Value::Int(1..) | Value::BigInt(..=512, false)] => {
-                    Ok(self.data())
-                }
+                [
+                    Value::Int(_) | Value::BigInt(..=512, _),
+                    Value::Int(1..) | Value::BigInt(..=512, false),
+                ] => Ok(self.data()),
                 [number]
                     if self.arena.text(number).is_some_and(|number| {
                         let (first, last) = (number.first(), number.last());
-                        number.iter().all(|byte| byte.is_ascii_digit() || b"/-".contains(byte))
+                        number
+                            .iter()
+                            .all(|byte| byte.is_ascii_digit() || b"/-".contains(byte))
                             && last.is_some_and(u8::is_ascii_digit)
                             && first != Some(&b'/')
                     }) =>
@@ -194,10 +211,9 @@ impl Verifier<'_> {
                 [class, code, Value::Int(format @ 0..=21), bytes]
                     if self.rule_of(class) == Some(Rule::Array) =>
                 {
-                    let known = self
-                        .arena
-                        .text(code)
-                        .is_some_and(|code| matches!(code, [code] if b"bBhHiIlLqQfd".contains(code)));
+                    let known = self.arena.text(code).is_some_and(
+                        |code| matches!(code, [code] if b"bBhHiIlLqQfd".contains(code)),
+                    );
                     let width = match format {
                         0 | 1 => 1,
                         2..=5 => 2,
@@ -207,7 +223,7 @@ impl Verifier<'_> {
                     };
                     match self.arena.bytes(bytes) {
                         Some((length, _)) if known && length.is_multiple_of(width) => {
-                            self.charge(length * 8)?;
+                            self.charge(length * 8);
                             Ok(self.object(Kind::Unhashable, true, false, 0, Value::None))
                         }
                         _ => refuse("no bytes of numbers"),
@@ -222,19 +238,22 @@ impl Verifier<'_> {
                         Some([code]) if b"bBhHiIlLqQ".contains(code) => false,
                         _ => return refuse("an array of an unknown type"),
                     };
-                    let numbers = self.arena.members(items, Holder::List).is_some_and(|mut items| {
-                        items.all(|item| match item {
-                            Value::Int(_) => true,
-                            Value::Float(_) => float,
-                            Value::BigInt(..) => !float,
-                            _ => false,
-                        })
-                    });
+                    let numbers =
+                        self.arena
+                            .members(items, Holder::List)
+                            .is_some_and(|mut items| {
+                                items.all(|item| match item {
+                                    Value::Int(_) => true,
+                                    Value::Float(_) => float,
+                                    Value::BigInt(..) => !float,
+                                    _ => false,
+                                })
+                            });
                     if !numbers {
                         return refuse("what is no list of numbers");
                     }
                     let length = self.arena.member_count(items, Holder::List).unwrap_or(0);
-                    self.charge(u64::from(length) * 8)?;
+                    self.charge(u64::from(length) * 8);
                     Ok(self.object(Kind::Unhashable, true, false, 0, Value::None))
                 }
                 _ => refuse("not two arguments"),
@@ -267,7 +286,8 @@ impl Verifier<'_> {
         let &[name, cached] = args else {
             return refuse("a time zone of other arguments");
         };
-        if super::arena::truth(cached).is_none() || !self.arena.text(name).is_some_and(is_zone_name) {
+        if super::arena::truth(cached).is_none() || !self.arena.text(name).is_some_and(is_zone_name)
+        {
             return refuse("a time zone of no plain name");
         }
         Ok(self.object(Kind::Zone, true, true, 0, Value::None))
@@ -275,8 +295,13 @@ impl Verifier<'_> {
 
     /// Put `items` into a new container.
     fn fill(&mut self, holder: Value, items: &[Value]) -> Result<(), Reason> {
-        self.charge(items.len() as u64 * 64)?;
-        let below = items.iter().map(|&item| self.arena.depth(item)).max().unwrap_or(0) + 1;
+        self.charge(items.len() as u64 * 64);
+        let below = items
+            .iter()
+            .map(|&item| self.arena.depth(item))
+            .max()
+            .unwrap_or(0)
+            + 1;
         if below > self.policy.budgets.depth {
             return refuse("too deep");
         }
@@ -285,7 +310,9 @@ impl Verifier<'_> {
         };
         self.arena.extend(&mut members, items);
         if let Some(super::arena::Node::Holder {
-            members: slot, depth, ..
+            members: slot,
+            depth,
+            ..
         }) = self.arena.get_mut(holder)
         {
             *slot = members;
@@ -298,7 +325,10 @@ impl Verifier<'_> {
         let &[items] = args else {
             return refuse("not one argument");
         };
-        let items: Vec<_> = match (self.arena.tuple(items), self.arena.members(items, Holder::List)) {
+        let items: Vec<_> = match (
+            self.arena.tuple(items),
+            self.arena.members(items, Holder::List),
+        ) {
             (Some(items), _) => items.to_vec(),
             (_, Some(items)) => items.collect(),
             _ => return refuse("what is no list"),
@@ -307,10 +337,17 @@ impl Verifier<'_> {
             return refuse("what cannot be hashed");
         }
         if rule == Rule::FrozenSet {
-            self.charge(items.len() as u64 * 64)?;
-            let depth = items.iter().map(|&item| self.arena.depth(item)).max().unwrap_or(0) + 1;
+            self.charge(items.len() as u64 * 64);
+            let depth = items
+                .iter()
+                .map(|&item| self.arena.depth(item))
+                .max()
+                .unwrap_or(0)
+                + 1;
             let len = u32::try_from(items.len()).unwrap_or(u32::MAX);
-            return Ok(self.arena.node(super::arena::Node::FrozenSet { len, depth }));
+            return Ok(self
+                .arena
+                .node(super::arena::Node::FrozenSet { len, depth }));
         }
         let set = self.holder(Holder::Set);
         self.fill(set, &items)?;
@@ -327,8 +364,11 @@ impl Verifier<'_> {
             [source, encoding] => return self.latin(source, encoding, true),
             _ => return refuse("more than two arguments"),
         };
-        self.charge(length)?;
-        let data = args.first().and_then(|&bytes| self.arena.bytes(bytes)).and_then(|(_, data)| data);
+        self.charge(length);
+        let data = args
+            .first()
+            .and_then(|&bytes| self.arena.bytes(bytes))
+            .and_then(|(_, data)| data);
         let made = self.encoded(length, content, true);
         // The same bytes: what lies in the stream is what is in memory.
         if let Some(made) = self.arena.bytes_mut(made) {
@@ -351,7 +391,7 @@ impl Verifier<'_> {
         let Some(length) = self.arena.latin_length(source) else {
             return refuse("a text that is not in Latin-1");
         };
-        self.charge(length)?;
+        self.charge(length);
         let content = self.arena.text(source).and_then(text::latin);
         Ok(self.encoded(length, content, writable))
     }
@@ -366,8 +406,9 @@ impl Verifier<'_> {
         } else {
             bytes.split_first_chunk::<4>().is_some_and(|(&date, time)| {
                 is_date(date, true)
-                    && <[u8; 6]>::try_from(time)
-                        .is_ok_and(|time| is_time(time) && time.first().is_some_and(|&hour| hour < 24))
+                    && <[u8; 6]>::try_from(time).is_ok_and(|time| {
+                        is_time(time) && time.first().is_some_and(|&hour| hour < 24)
+                    })
             })
         };
         let zoned = zone.is_none_or(|&zone| {
@@ -388,9 +429,27 @@ impl Verifier<'_> {
                     || self.is_global(
                         factory,
                         "builtins",
-                        &["list", "dict", "set", "int", "float", "str", "tuple", "bool", "frozenset", "bytes", "bytearray", "complex", "object"],
+                        &[
+                            "list",
+                            "dict",
+                            "set",
+                            "int",
+                            "float",
+                            "str",
+                            "tuple",
+                            "bool",
+                            "frozenset",
+                            "bytes",
+                            "bytearray",
+                            "complex",
+                            "object",
+                        ],
                     )
-                    || self.is_global(factory, "collections", &["OrderedDict", "defaultdict", "Counter", "deque"]);
+                    || self.is_global(
+                        factory,
+                        "collections",
+                        &["OrderedDict", "defaultdict", "Counter", "deque"],
+                    );
                 if !known {
                     return refuse("a factory of something else than plain data");
                 }
@@ -409,7 +468,10 @@ impl Verifier<'_> {
                 };
                 let mut members = Vec::new();
                 for pair in pairs {
-                    let pair: Vec<_> = match (self.arena.tuple(pair), self.arena.members(pair, Holder::List)) {
+                    let pair: Vec<_> = match (
+                        self.arena.tuple(pair),
+                        self.arena.members(pair, Holder::List),
+                    ) {
                         (Some(pair), _) => pair.to_vec(),
                         (_, Some(pair)) => pair.take(3).collect(),
                         _ => return refuse("what is no list of pairs"),
@@ -441,7 +503,9 @@ impl Verifier<'_> {
                 };
                 (0..=most).contains(&number)
             }
-            [Value::BigInt(..=16, false)] => self.is_global(callable, "ipaddress", &["IPv6Address"]),
+            [Value::BigInt(..=16, false)] => {
+                self.is_global(callable, "ipaddress", &["IPv6Address"])
+            }
             [text] => self.arena.text(text).is_some_and(|text| {
                 text.len() <= 64
                     && text

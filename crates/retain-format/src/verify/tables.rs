@@ -26,17 +26,21 @@ fn pandas(module: &str, name: &str) -> Option<Rule> {
         | ("pandas.core.indexes.period", "_new_PeriodIndex") => Rule::NewIndex,
         ("pandas._libs.arrays", "__pyx_unpickle_NDArrayBacked") => Rule::Stored,
         (
-            "pandas" | "pandas.core.arrays.integer" | "pandas.core.arrays.floating" | "pandas.core.arrays.boolean",
-            "Int8Dtype" | "Int16Dtype" | "Int32Dtype" | "Int64Dtype" | "UInt8Dtype" | "UInt16Dtype" | "UInt32Dtype"
-            | "UInt64Dtype" | "Float32Dtype" | "Float64Dtype" | "BooleanDtype",
+            "pandas"
+            | "pandas.core.arrays.integer"
+            | "pandas.core.arrays.floating"
+            | "pandas.core.arrays.boolean",
+            "Int8Dtype" | "Int16Dtype" | "Int32Dtype" | "Int64Dtype" | "UInt8Dtype" | "UInt16Dtype"
+            | "UInt32Dtype" | "UInt64Dtype" | "Float32Dtype" | "Float64Dtype" | "BooleanDtype",
         ) => Rule::PandasType(5),
         ("pandas" | "pandas.core.arrays.string_", "StringDtype") => Rule::PandasType(1),
         ("pandas" | "pandas.core.dtypes.dtypes", "CategoricalDtype") => Rule::PandasType(2),
         ("pandas" | "pandas.core.dtypes.dtypes", "DatetimeTZDtype") => Rule::PandasType(3),
         ("pandas" | "pandas.core.dtypes.dtypes", "PeriodDtype") => Rule::PandasType(4),
-        ("pandas" | "pandas.core.dtypes.dtypes" | "pandas.core.arrays.arrow.dtype", "ArrowDtype") => {
-            Rule::PandasType(6)
-        }
+        (
+            "pandas" | "pandas.core.dtypes.dtypes" | "pandas.core.arrays.arrow.dtype",
+            "ArrowDtype",
+        ) => Rule::PandasType(6),
         ("pandas.core.dtypes.dtypes", "NumpyEADtype" | "PandasDtype") => Rule::PandasType(7),
         ("pandas.arrays" | "pandas.core.arrays.integer", "IntegerArray") => Rule::MaskedArray(0),
         ("pandas.arrays" | "pandas.core.arrays.floating", "FloatingArray") => Rule::MaskedArray(1),
@@ -49,22 +53,26 @@ fn pandas(module: &str, name: &str) -> Option<Rule> {
         ("pandas._libs.tslibs.timedeltas", "_timedelta_unpickle") => Rule::Timedelta,
         ("pandas" | "pandas._libs.tslibs.period", "Period") => Rule::Period,
         ("pandas" | "pandas._libs.interval", "Interval") => Rule::Interval,
-        ("pandas._libs.tslibs.nattype", "_nat_unpickle") => Rule::NaT,
+        ("pandas._libs.tslibs.nattype", "_nat_unpickle" | "__nat_unpickle") => Rule::NaT,
         ("pandas" | "pandas._libs.missing", "NA") => Rule::Missing,
         (
             "pandas._libs.tslibs.offsets",
-            "Nano" | "Micro" | "Milli" | "Second" | "Minute" | "Hour" | "Day" | "BusinessDay" | "Week" | "MonthEnd"
-            | "MonthBegin" | "BusinessMonthEnd" | "BusinessMonthBegin" | "QuarterEnd" | "QuarterBegin" | "YearEnd"
-            | "YearBegin",
+            "Nano" | "Micro" | "Milli" | "Second" | "Minute" | "Hour" | "Day" | "BusinessDay"
+            | "Week" | "MonthEnd" | "MonthBegin" | "BusinessMonthEnd" | "BusinessMonthBegin"
+            | "QuarterEnd" | "QuarterBegin" | "YearEnd" | "YearBegin",
         ) => Rule::Offset,
         (
             "pandas",
-            "Index" | "RangeIndex" | "MultiIndex" | "DatetimeIndex" | "TimedeltaIndex" | "PeriodIndex"
-            | "CategoricalIndex" | "Categorical",
+            "Index" | "RangeIndex" | "MultiIndex" | "DatetimeIndex" | "TimedeltaIndex"
+            | "PeriodIndex" | "CategoricalIndex" | "Categorical",
         )
         | (
             "pandas.arrays",
-            "DatetimeArray" | "TimedeltaArray" | "PeriodArray" | "StringArray" | "NumpyExtensionArray",
+            "DatetimeArray"
+            | "TimedeltaArray"
+            | "PeriodArray"
+            | "StringArray"
+            | "NumpyExtensionArray",
         )
         | ("pandas.core.indexes.base" | "pandas.indexes.base", "Index")
         | ("pandas.core.indexes.range", "RangeIndex")

@@ -27,7 +27,10 @@ pub(super) fn twos_complement(bytes: &[u8]) -> Value {
     }
     // What is longer than it has to be counts as what it is.
     let fill = if negative { 0xff } else { 0 };
-    let used = bytes.iter().rposition(|&byte| byte != fill).map_or(0, |last| last + 1);
+    let used = bytes
+        .iter()
+        .rposition(|&byte| byte != fill)
+        .map_or(0, |last| last + 1);
     if used < 8 {
         return twos_complement(bytes.get(..8).unwrap_or_default());
     }
@@ -51,7 +54,10 @@ fn decimal(digits: &[u8]) -> Option<Value> {
             Ok(value) => Value::Int(if negative { -value } else { value }),
             Err(_) => Value::BigInt(16, negative),
         },
-        Err(_) => Value::BigInt(u32::try_from(digits.len() / 2 + 1).unwrap_or(u32::MAX), negative),
+        Err(_) => Value::BigInt(
+            u32::try_from(digits.len() / 2 + 1).unwrap_or(u32::MAX),
+            negative,
+        ),
     })
 }
 
@@ -105,7 +111,9 @@ pub(super) fn quoted(line: &[u8]) -> Option<Vec<u8>> {
                 b'n' => b'\n',
                 b't' => b'\t',
                 b'r' => b'\r',
-                b'x' => hex(&[bytes.next()?, bytes.next()?]).and_then(|code| u8::try_from(code).ok())?,
+                b'x' => {
+                    hex(&[bytes.next()?, bytes.next()?]).and_then(|code| u8::try_from(code).ok())?
+                }
                 _ => return None,
             },
             byte => byte,
@@ -158,7 +166,11 @@ fn push_code(text: &mut Vec<u8>, code: u32) -> Option<()> {
     if !(0xd800..=0xdfff).contains(&code) {
         return None;
     }
-    text.extend([0xed, 0x80 | (((high << 2) | (low >> 6)) & 0x3f), 0x80 | (low & 0x3f)]);
+    text.extend([
+        0xed,
+        0x80 | (((high << 2) | (low >> 6)) & 0x3f),
+        0x80 | (low & 0x3f),
+    ]);
     Some(())
 }
 
@@ -197,7 +209,16 @@ mod tests {
     #[test]
     fn names_are_plain() {
         assert_eq!(dotted(b"numpy._core.numeric"), Some("numpy._core.numeric"));
-        for name in [&b""[..], b".", b"a.", b"os\0x", b"a b", b"1a", "\u{e9}".as_bytes(), b"a..b"] {
+        for name in [
+            &b""[..],
+            b".",
+            b"a.",
+            b"os\0x",
+            b"a b",
+            b"1a",
+            "\u{e9}".as_bytes(),
+            b"a..b",
+        ] {
             assert_eq!(dotted(name), None);
         }
     }
@@ -206,21 +227,39 @@ mod tests {
     fn integers() {
         assert_eq!(twos_complement(b""), Value::Int(0));
         assert_eq!(twos_complement(b"\xff"), Value::Int(-1));
-        assert_eq!(twos_complement(&[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0]), Value::Int(255));
-        assert_eq!(twos_complement(&[0, 0, 0, 0, 0, 0, 0, 0x80, 0]), Value::BigInt(8, false));
+        assert_eq!(
+            twos_complement(&[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            Value::Int(255)
+        );
+        assert_eq!(
+            twos_complement(&[0, 0, 0, 0, 0, 0, 0, 0x80, 0]),
+            Value::BigInt(8, false)
+        );
         assert_eq!(int(b"01"), Some(Value::Bool(true)));
         assert_eq!(int(b"-12"), Some(Value::Int(-12)));
         for line in [&b"+1"[..], b" 1", b"0x1", b"1_0", b"-0", b"007", b"", b"-"] {
             assert_eq!(int(line), None);
         }
-        assert_eq!(long(b"9223372036854775808L"), Some(Value::BigInt(16, false)));
+        assert_eq!(
+            long(b"9223372036854775808L"),
+            Some(Value::BigInt(16, false))
+        );
     }
 
     #[test]
     fn floats() {
         assert_eq!(float(b"-1.5e3"), Some(Value::Float(-1500.0)));
         assert!(matches!(float(b"nan"), Some(Value::Float(value)) if value.is_nan()));
-        for line in [&b"1e999"[..], b"1_0.0", b" 1.0", b"infinity", b"0x1p3", b"e", b"--1", b""] {
+        for line in [
+            &b"1e999"[..],
+            b"1_0.0",
+            b" 1.0",
+            b"infinity",
+            b"0x1p3",
+            b"e",
+            b"--1",
+            b"",
+        ] {
             assert_eq!(float(line), None, "{line:?}");
         }
     }
@@ -231,13 +270,19 @@ mod tests {
         for line in [&b"'"[..], b"'a", b"'\\0'", b"'\\'", b"a'a", b"'\xe9'"] {
             assert_eq!(quoted(line), None, "{line:?}");
         }
-        assert_eq!(raw_unicode(b"\\u005c\xe9\\ud800").as_deref(), Some(&b"\\\xc3\xa9\xed\xa0\x80"[..]));
+        assert_eq!(
+            raw_unicode(b"\\u005c\xe9\\ud800").as_deref(),
+            Some(&b"\\\xc3\xa9\xed\xa0\x80"[..])
+        );
         assert_eq!(raw_unicode(b"\\"), None);
         assert_eq!(raw_unicode(b"\\U00110000"), None);
         assert!(is_utf8(b"a\xed\xa0\x80b"));
         assert!(!is_utf8(b"a\xed\xa0"));
         assert!(!is_utf8(b"\xff"));
-        assert_eq!(latin("\u{e9}\u{ff}a".as_bytes()).as_deref(), Some(&b"\xe9\xffa"[..]));
+        assert_eq!(
+            latin("\u{e9}\u{ff}a".as_bytes()).as_deref(),
+            Some(&b"\xe9\xffa"[..])
+        );
         assert_eq!(latin("\u{100}".as_bytes()), None);
     }
 }

@@ -1,4 +1,5 @@
-"""Write the files that archive.rs reads: one value, by pickle and joblib as they are at the time."""
+# ruff: noqa: INP001
+"""Write the files that archive.rs reads: one value, by pickle, joblib and retain as they are at the time."""
 
 import collections
 import pickle
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import retain
 
 HERE = Path(__file__).parent
 
@@ -21,6 +23,7 @@ class Slotted:
 
 
 def value() -> dict:
+    """Make something of everything that `archive.rs` looks for."""
     record = np.zeros(2, np.dtype([("a", "<i2"), ("when", "<M8[25us]"), ("b", "<f4", (2,))], align=True))
     record["b"] = [[1, 2], [3, 4]]
     slotted = Slotted()
@@ -46,10 +49,12 @@ def value() -> dict:
 
 
 def main() -> None:
+    """Write it in every way."""
     one = value()
     for protocol in range(6):
         (HERE / f"pickle{protocol}.pkl").write_bytes(pickle.dumps(one, protocol))
     joblib.dump(one, HERE / "joblib.joblib")
+    retain.dump(one, HERE / "retain.pkl")
     np.save(HERE / "array.npy", one["model"].coef)
 
 
