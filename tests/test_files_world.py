@@ -329,6 +329,15 @@ def test_joblibs_files_cut_short(tmp_path, codec):
             retain.load(path)
 
 
+def test_damage_inside_an_array_of_objects(tmp_path):
+    path = tmp_path / "value"
+    joblib.dump([np.array(["a text \xe9", None], object)], path)
+    written = path.read_bytes()
+    path.write_bytes(written.replace("\xe9".encode(), b"\xff\xff"))
+    with pytest.raises(retain.CorruptFileError, match="decoded"):
+        retain.load(path)
+
+
 def legacy(name, tmp_path):
     for path in FOLDER.glob(f"{name}*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -348,6 +357,24 @@ def test_files_beside_are_found_and_missed_by_name(tmp_path):
     with pytest.raises(FileNotFoundError) as raised:
         quietly(retain.load, path)
     assert raised.value.filename == str(beside)
+
+
+class Marks:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_safe_load_runs_nothing_from_files_beside(tmp_path):
+    path = legacy("joblib_0.9.2_pickle_py35_np19.pkl", tmp_path)
+    with pytest.raises(retain.UnsafeFileError):
+        retain.safe_load(path)
+    np.save(tmp_path / f"{path.name}_01.npy", np.array([Marks(tmp_path / "mark")]))
+    with pytest.raises(retain.UnsafeFileError):
+        retain.safe_load(path, trusted=["joblib.numpy_pickle.NDArrayWrapper"])
+    assert not (tmp_path / "mark").exists()
 
 
 def test_names_of_files_elsewhere_are_refused(tmp_path):

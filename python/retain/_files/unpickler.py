@@ -56,6 +56,7 @@ class Unpickler(_pickle.Unpickler):
         self._mmap_mode = mmap_mode
         self._native = native
         self._lookup = find_class or super().find_class
+        self._is_trusted = find_class is None
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the global that a stream names, or what stands for it here."""
@@ -74,11 +75,12 @@ class Unpickler(_pickle.Unpickler):
             raise CorruptFileError(f"an object outside of the file is wanted, by the id {pid!r}", self._filename)
         if isinstance(pid, NDArrayWrapper):
             self.is_legacy = True
-            array = read_array_beside(pid, self._mmap_mode, self._filename)
+            # What lies in the other file was not verified with this one.
+            array = read_array_beside(pid, self._mmap_mode, self._filename, allow_pickle=self._is_trusted)
         else:
             from retain._files.joblib_layout import read_wrapped_array
 
-            stream: Any = _Arrays(self._reader, self.find_class)
+            stream: Any = _Arrays(self._reader, self.find_class, self._filename)
             mode: Any = self._mmap_mode
             array = read_wrapped_array(pid, stream, mode, self._filename, self._native)  # type: ignore[arg-type]
         self._reader.resume()
@@ -98,13 +100,18 @@ class Unpickler(_pickle.Unpickler):
         except CorruptFileError:
             raise
         except _DAMAGE as error:
-            fault = self._reader.fault
-            if fault is not None:
-                raise fault from None
-            # Raised here, not in a function that the stream called.
-            if error.__traceback__ is not None and error.__traceback__.tb_next is None:
-                raise CorruptFileError(_reason(error), self._filename) from error
+            _raise_damage(error, self._reader, self._filename)
             raise
+
+
+def _raise_damage(error: BaseException, reader: Reader, filename: str | None) -> None:
+    """Raise what an error amounts to that was caught around an unpickler, if it is the file's damage."""
+    fault = reader.fault
+    if fault is not None:
+        raise fault from None
+    # Raised by the unpickler, not in a function that the stream called.
+    if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+        raise CorruptFileError(_reason(error), filename) from error
 
 
 def _reason(error: BaseException) -> str:
@@ -116,9 +123,10 @@ def _reason(error: BaseException) -> str:
 class _Arrays:
     """The stream at the place of an array of joblib's."""
 
-    def __init__(self, reader: Reader, find_class: Callable[[str, str], Any]) -> None:
+    def __init__(self, reader: Reader, find_class: Callable[[str, str], Any], filename: str | None) -> None:
         self._reader = reader
         self._find_class = find_class
+        self._filename = filename
         self.position = reader.position
         self.read_raw = reader.read_raw
         self.skip_raw = reader.skip_raw
@@ -126,7 +134,14 @@ class _Arrays:
     def read_pickle(self) -> Any:
         """Load the pickle that lies where the bytes of an array of objects would."""
         self._reader.enter()
-        value = _Nested(self._reader, self._find_class).load()
+        nested = _Nested(self._reader, self._find_class)
+        try:
+            value = nested.load()
+        except CorruptFileError:
+            raise
+        except _DAMAGE as error:
+            _raise_damage(error, self._reader, self._filename)
+            raise
         self._reader.leave()
         return value
 
