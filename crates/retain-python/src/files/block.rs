@@ -47,7 +47,7 @@ impl Block {
         key: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let _stay = Stay::begin();
-        let filename = path.as_path().into_pyobject(py)?.into_any();
+        let filename = path.as_os_str().into_pyobject(py)?.into_any();
         let read = py.detach(|| -> Result<_, Error> {
             let file = File::open(&path)?;
             let size = file.metadata()?.len();

@@ -70,7 +70,7 @@ impl Reader {
         map: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let _stay = Stay::begin();
-        let filename = path.as_path().into_pyobject(py)?.into_any();
+        let filename = path.as_os_str().into_pyobject(py)?.into_any();
         let opened = py
             .detach(|| open(File::open(&path)?))
             .map_err(|error| raised(py, error, Some(&filename)))?;

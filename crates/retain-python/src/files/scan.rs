@@ -27,7 +27,7 @@ pub(crate) fn scan_file<'py>(
     limit: u64,
 ) -> PyResult<Bound<'py, PyAny>> {
     let _stay = Stay::begin();
-    let filename = path.as_path().into_pyobject(py)?.into_any();
+    let filename = path.as_os_str().into_pyobject(py)?.into_any();
     let scanned = py.detach(|| -> Result<_, Error> {
         let file = File::open(&path)?;
         let size = file.metadata()?.len();
