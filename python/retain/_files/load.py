@@ -123,11 +123,12 @@ def _forget_checksums(filename: str, reader: Reader) -> None:
             file.write(trailer)
 
 
-def _ignored(mmap_mode: str | None, what: str) -> None:
+def _ignored(mmap_mode: str | None, what: str, *, below: int = 0) -> None:
+    """Warn the caller of `load`, who is so many calls above that of this function's caller."""
     if mmap_mode is not None:
         import warnings
 
-        warnings.warn(f'mmap_mode "{mmap_mode}" is not compatible with {what} and is ignored', stacklevel=3)
+        warnings.warn(f'mmap_mode "{mmap_mode}" is not compatible with {what} and is ignored', stacklevel=3 + below)
 
 
 def _registered(filename: str) -> Any:
@@ -145,7 +146,7 @@ def _load_other(filename: str, start: bytes, mode: Any, native: bool) -> Any:
 
     if not start.startswith(Z_PREFIX):
         return load_numpy_file(filename, mode, native)
-    _ignored(mode, f"the compressed file {filename}")
+    _ignored(mode, f"the compressed file {filename}", below=1)
     with open(filename, "rb") as file:
         reader = opened(io.BytesIO(read_z(file, filename)))
     return _unpickled(Unpickler(reader, filename, None, native), reader)
@@ -155,7 +156,7 @@ def _load_object(file: Any, mmap_mode: str | None, native: bool) -> Any:
     """Load from a file object, and leave it behind the value."""
     name = getattr(file, "name", None)
     filename = name if isinstance(name, str) else None
-    _ignored(mmap_mode, f"the file object {file!r}")
+    _ignored(mmap_mode, f"the file object {file!r}", below=1)
     reader = opened(file)
     if isinstance(reader, bytes):
         return _load_other_object(file, filename, reader, native)

@@ -54,7 +54,7 @@ def _reduce(array: Any) -> Any:
 
 def _reduce_exact(array: Any, numpy: Any) -> Any:
     dtype = array.dtype
-    if dtype.hasobject or not array.nbytes:
+    if dtype.hasobject or not dtype.itemsize:
         return NotImplemented
     flags = array.flags
     if flags.c_contiguous or flags.f_contiguous:

@@ -165,7 +165,10 @@ impl Sink {
         let body = mem::replace(&mut state.body, Body::Ended);
         let key = state.key.take();
         let ended = py.detach(|| finish(body, writer, key.as_ref()));
-        ended.map_err(|error| self.failed(py, error))?;
+        let len = ended.map_err(|error| self.failed(py, error))?;
+        if len.is_some() {
+            self.report(py, len)?;
+        }
         self.report(py, None)
     }
 
@@ -252,10 +255,13 @@ impl Sink {
     }
 }
 
-fn finish(body: Body, writer: &str, key: Option<&SecretKey>) -> Result<(), Error> {
+/// Ends a file. How many bytes it has, uncompressed, where that is known.
+fn finish(body: Body, writer: &str, key: Option<&SecretKey>) -> Result<Option<u64>, Error> {
+    let mut len = None;
     let (output, head) = match body {
         Body::Spliced(splicer) => {
             let (output, finished) = splicer.finish(writer)?;
+            len = Some(finished.len);
             (output, Some(finished.head))
         }
         Body::Raw(output) => (output, None),
@@ -277,7 +283,7 @@ fn finish(body: Body, writer: &str, key: Option<&SecretKey>) -> Result<(), Error
         Output::CompressedObject(encoder) => encoder.finish()?,
         Output::Object(_) => {}
     }
-    Ok(())
+    Ok(len)
 }
 
 fn sign(publication: &Publication, key: Option<&SecretKey>) -> Result<(), Error> {
