@@ -72,7 +72,7 @@ impl Verifier<'_> {
         let Some(&array) = self.arena.raw_array(array) else {
             return refuse("a matrix that is not made of an array");
         };
-        if !array.built || array.members != Value::None || array.shape.len != 2 {
+        if !array.built || array.data.is_none() || array.shape.len != 2 {
             return refuse("a matrix that is not made of numbers in two dimensions");
         }
         Ok(self.arena.new_array(Array {
