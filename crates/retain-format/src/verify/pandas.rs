@@ -193,6 +193,30 @@ impl Verifier<'_> {
         Ok(())
     }
 
+    /// What pandas 1 kept in the types of masked arrays.
+    pub(super) fn cached_type(&mut self, kind: i64, state: Value) -> Result<(), Reason> {
+        self.arena.freeze(state);
+        let cache = self
+            .arena
+            .entries(state)
+            .and_then(|entries| match *entries.as_slice() {
+                [(b"_cache", cache)] => self.arena.entries(cache),
+                _ => None,
+            });
+        let plain = cache.is_some_and(|cache| {
+            cache.iter().all(|&(key, value)| match key {
+                b"numpy_dtype" => self.arena.dtype(value).is_some(),
+                b"kind" => self.arena.text(value).is_some(),
+                b"itemsize" => super::arena::size(value).is_some(),
+                _ => false,
+            })
+        });
+        if kind != MASKED || !plain {
+            return refuse("a state set on a type that has one, or can have none");
+        }
+        Ok(())
+    }
+
     /// The state of a type; for one of categories, how many there are.
     fn type_state(&self, kind: i64, state: Value) -> Result<i64, Reason> {
         let Some(entries) = self.arena.entries(state) else {
