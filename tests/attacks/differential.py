@@ -1,9 +1,9 @@
 """What the verifier accepts, the unpickler has to load: without a crash, and with no names but those reported.
 
-``python differential.py FOLDER PROGRAM`` loads those files of a folder that the verifier accepts, in processes of their
-own, so that a crash is told by the file's name. ``PROGRAM`` is the example ``verify`` of the crate retain-format; a caller
-of ``check`` may bring another function from a file's bytes to the names that the verifier reported, or to nothing if it
-did not accept the file.
+``python differential.py FOLDER PROGRAM`` loads those files of a folder that the verifier accepts, in other processes,
+so that a crash is told by its name. ``PROGRAM`` is the example ``verify`` of the crate retain-format. Callers of
+``check`` may bring another function from a file's bytes to the names that were reported, or to nothing if it was
+refused.
 """
 
 import io

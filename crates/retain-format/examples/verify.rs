@@ -34,7 +34,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 );
                 if std::env::var_os("NAMES").is_some() {
                     for name in &report.globals {
-                        println!("    names {} {}", name.module, name.name);
+                        let (module, name) = match &name.written {
+                            Some((module, name)) => (module, name),
+                            None => (&name.module, &name.name),
+                        };
+                        println!("    names {module} {name}");
                     }
                 }
                 for refusal in report.refusals.iter().take(4) {

@@ -19,11 +19,14 @@
 mod arena;
 mod array;
 mod arrow;
+mod blocks;
 mod calls;
 mod contents;
 mod domain;
 mod dtype;
+mod globals;
 mod input;
+mod joblib;
 mod names;
 mod pandas;
 mod paths;

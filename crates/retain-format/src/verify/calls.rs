@@ -96,6 +96,7 @@ impl Verifier<'_> {
             Kind::BitGenerator | Kind::Generator | Kind::RandomState | Kind::SeedSequence => {
                 return self.random_build(instance, object, state);
             }
+            Kind::PandasType if object.built => return self.cached_type(object.extent, state),
             _ if object.built => return refuse("a state set on what has one, or can have none"),
             Kind::Sparse => return self.sparse_build(instance, object.extent, state),
             Kind::Frame | Kind::Manager | Kind::PandasType | Kind::PandasArray => {

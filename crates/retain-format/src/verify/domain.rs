@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::arena::{Arena, Array, Bytes, Holder, Kind, Members, Node, Object, Value};
-use super::names::{Rule, rule};
-use super::policy::{Policy, is_powerful};
+use super::arena::{Arena, Bytes, Holder, Kind, Members, Node, Value};
+use super::names::Rule;
+use super::policy::Policy;
 use super::report::{NameVerdict, Refusal};
-use super::{python2, text};
+use super::text;
 use crate::Error;
 use crate::domain::{Domain, is_text};
 use crate::opcode as op;
@@ -220,134 +220,6 @@ impl<'a> Verifier<'a> {
         }
         self.work = self.work.saturating_add(work);
         all
-    }
-
-    /// Whether the value is one of these names of a module.
-    pub(super) fn is_global(&self, value: Value, module: &str, names: &[&str]) -> bool {
-        match value {
-            Value::Global(number) => self.names.get(number as usize).is_some_and(|name| {
-                name.module == module && names.contains(&name.qualified.as_str())
-            }),
-            _ => false,
-        }
-    }
-
-    /// The rule of a global.
-    pub(super) fn rule_of(&self, value: Value) -> Option<Rule> {
-        match value {
-            Value::Global(number) => self.names.get(number as usize)?.rule,
-            _ => None,
-        }
-    }
-
-    fn name_of(&self, value: Value) -> Option<&Name> {
-        match value {
-            Value::Global(number) => self.names.get(number as usize),
-            _ => None,
-        }
-    }
-
-    fn named(&mut self, at: u64, module: &[u8], name: &[u8]) -> Value {
-        if let Some(&number) = self.by_name.get(&(module.to_vec(), name.to_vec())) {
-            if let Some(entry) = self.names.get_mut(number as usize) {
-                entry.count += 1;
-                if entry.verdict == NameVerdict::Refused {
-                    return Value::Unknown;
-                }
-            }
-            return Value::Global(number);
-        }
-        let key = (module.to_vec(), name.to_vec());
-        let (Some(module), Some(name)) = (text::dotted(module), text::dotted(name)) else {
-            return self.refused(
-                at,
-                format!(
-                    "a global of a name that no module has: {:?} {:?}",
-                    String::from_utf8_lossy(module.get(..module.len().min(80)).unwrap_or_default()),
-                    String::from_utf8_lossy(name.get(..name.len().min(80)).unwrap_or_default()),
-                ),
-            );
-        };
-        if self.names.len() >= 10_000 {
-            return self.refused(at, "a file with too many names");
-        }
-        let mut written = None;
-        let (mut module, mut name) = (module, name);
-        if self.protocol < 3
-            && let (m, n) = python2::renamed(module, name)
-            && (m, n) != (module, name)
-        {
-            written = Some((module.to_owned(), name.to_owned()));
-            (module, name) = (m, n);
-        }
-        let rule = rule(module, name);
-        let private = name
-            .split('.')
-            .any(|part| part.starts_with("__") && !part.starts_with("__pyx_unpickle_"));
-        let (verdict, reason) = if rule.is_some() {
-            (NameVerdict::Allowed, "a rule checks how it is used")
-        } else if name.contains('.') && self.protocol < 4 {
-            (NameVerdict::Refused, "a name with a dot, before protocol 4")
-        } else if !private && self.policy.grants(module, name) {
-            (NameVerdict::Trusted, "trusted by the caller")
-        } else if private {
-            (NameVerdict::Refused, "a name that is not public")
-        } else if is_powerful(module) {
-            (
-                NameVerdict::Refused,
-                "anything can be done with this module",
-            )
-        } else if name.contains('.') {
-            (NameVerdict::Refused, "a name within a name")
-        } else {
-            (NameVerdict::NeedsTrust, "no rule knows it")
-        };
-        let (module, name) = (module.to_owned(), name.to_owned());
-        if verdict == NameVerdict::Refused {
-            self.refused(at, format!("{module}.{name}: {reason}"));
-        }
-        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        self.names.push(Name {
-            module,
-            qualified: name,
-            written,
-            count: 1,
-            verdict,
-            reason,
-            rule,
-        });
-        self.by_name.insert(key, number);
-        if verdict == NameVerdict::Refused {
-            return Value::Unknown;
-        }
-        Value::Global(number)
-    }
-
-    /// Whether the value stands for a name that nobody knows.
-    fn is_untrusted(&self, value: Value) -> bool {
-        value == Value::Unknown
-            || self
-                .name_of(value)
-                .is_some_and(|name| name.verdict == NameVerdict::NeedsTrust)
-    }
-
-    fn is_trusted(&self, value: Value) -> bool {
-        self.name_of(value)
-            .is_some_and(|name| name.verdict == NameVerdict::Trusted)
-    }
-
-    /// An object of a trusted class.
-    fn trusted_object(&mut self, parts: Value) -> Value {
-        let depth = self.arena.depth(parts).saturating_add(1);
-        self.arena.new_object(Object {
-            kind: Kind::Trusted,
-            built: true,
-            hashable: true,
-            depth,
-            extent: 0,
-            detail: Value::None,
-            parts,
-        })
     }
 
     pub(super) fn note_array(&mut self, array: Value) {
@@ -846,87 +718,5 @@ impl Verifier<'_> {
             object.depth = object.depth.max(depth);
         }
         Ok(())
-    }
-
-    /// One of joblib's wrappers: the array that stands in its place, and the bytes that follow.
-    fn wrapper_build(&mut self, at: u64, state: Value) -> Result<Raw, Reason> {
-        if self.nested {
-            return refuse("an array of joblib's in an array of objects");
-        }
-        if at + 1 < self.frame_end {
-            return refuse("an array of joblib's in a frame");
-        }
-        let Some(entries) = self.arena.entries(state) else {
-            return refuse("a wrapper of joblib's whose state is no dict");
-        };
-        let find = |name: &[u8]| {
-            entries
-                .iter()
-                .find(|&&(key, _)| key == name)
-                .map(|&(_, value)| value)
-        };
-        let (Some(subclass), Some(shape), Some(order), Some(dtype), Some(mmap)) = (
-            find(b"subclass"),
-            find(b"shape"),
-            find(b"order"),
-            find(b"dtype"),
-            find(b"allow_mmap"),
-        ) else {
-            return refuse("a wrapper of joblib's without one of its attributes");
-        };
-        let alignment = find(b"numpy_array_alignment_bytes");
-        if entries.len() != 5 + usize::from(alignment.is_some()) {
-            return refuse("a wrapper of joblib's with other attributes than its own");
-        }
-        let padded = match alignment {
-            None | Some(Value::None) => false,
-            Some(Value::Int(16)) => true,
-            Some(_) => return refuse("a wrapper of joblib's of an unknown alignment"),
-        };
-        let fortran = match self.arena.text(order) {
-            Some(b"C") => false,
-            Some(b"F") => true,
-            _ => return refuse("a wrapper of joblib's of an unknown order"),
-        };
-        let (Some(matrix), Value::Bool(_)) = (self.array_class(subclass), mmap) else {
-            return refuse("a wrapper of joblib's of an unknown class");
-        };
-        let (Some((number, dtype)), Some(sizes)) =
-            (self.arena.dtype(dtype), self.arena.shape(shape))
-        else {
-            return refuse("a wrapper of joblib's of no whole dtype or shape");
-        };
-        if dtype.subarray || dtype.code == b'T' || (dtype.size == 0 && !dtype.object) {
-            return refuse("a wrapper of joblib's of an impossible dtype");
-        }
-        let Some((count, nbytes)) = Self::extent(&sizes, dtype) else {
-            return refuse("a wrapper of joblib's of an impossible size");
-        };
-        if matrix && sizes.len() != 2 {
-            return refuse("a matrix that has not two dimensions");
-        }
-        let object = dtype.object;
-        self.joblib = true;
-        self.charge(nbytes);
-        let sizes = self.arena.tuple(shape).unwrap_or_default().to_vec();
-        let shape = self.arena.push_items(&sizes);
-        let array = self.arena.new_array(Array {
-            built: true,
-            matrix,
-            dtype: number,
-            shape,
-            count,
-            fortran,
-            data: None,
-            members: Value::None,
-            depth: 0,
-        });
-        self.note_array(array);
-        Ok(Raw {
-            array,
-            nbytes,
-            object,
-            padded: padded && !object,
-        })
     }
 }

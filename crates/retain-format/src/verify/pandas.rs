@@ -4,7 +4,7 @@
 //! reads categories at codes, without a look at their range: so each block has to be as long as the index, the blocks'
 //! columns have to be all columns, each once, and each code has to have its category.
 
-use super::arena::{Holder, Kind, Node, Value, truth};
+use super::arena::{Holder, Kind, Value, truth};
 use super::domain::{Reason, Verifier, refuse};
 use super::names::Rule;
 
@@ -189,6 +189,30 @@ impl Verifier<'_> {
                 self.set_built(instance, length, values);
             }
             _ => return refuse("a state set on what can have none"),
+        }
+        Ok(())
+    }
+
+    /// What pandas 1 kept in the types of masked arrays.
+    pub(super) fn cached_type(&mut self, kind: i64, state: Value) -> Result<(), Reason> {
+        self.arena.freeze(state);
+        let cache = self
+            .arena
+            .entries(state)
+            .and_then(|entries| match *entries.as_slice() {
+                [(b"_cache", cache)] => self.arena.entries(cache),
+                _ => None,
+            });
+        let plain = cache.is_some_and(|cache| {
+            cache.iter().all(|&(key, value)| match key {
+                b"numpy_dtype" => self.arena.dtype(value).is_some(),
+                b"kind" => self.arena.text(value).is_some(),
+                b"itemsize" => super::arena::size(value).is_some(),
+                _ => false,
+            })
+        });
+        if kind != MASKED || !plain {
+            return refuse("a state set on a type that has one, or can have none");
         }
         Ok(())
     }
@@ -388,7 +412,7 @@ impl Verifier<'_> {
     }
 
     /// The sizes of an array, of numpy's or pandas'.
-    fn sizes_of(&self, values: Value) -> Option<Vec<u64>> {
+    pub(super) fn sizes_of(&self, values: Value) -> Option<Vec<u64>> {
         if let Some((array, dtype)) = self.arena.array(values) {
             let plain = (dtype.is_raw() && dtype.fields.is_empty()) || dtype.code == b'O';
             return plain.then(|| self.arena.sizes(array));
@@ -550,178 +574,6 @@ impl Verifier<'_> {
             .flatten()
             .and_then(|length| i64::try_from(length).ok())
             .unwrap_or(0))
-    }
-
-    /// `_unpickle_block(values, places, axes)`.
-    fn block(&mut self, values: Value, places: Value, axes: i64) -> Result<Value, Reason> {
-        let Some(sizes) = self.sizes_of(values) else {
-            return refuse("a block of no array");
-        };
-        let (columns, rows) = match (axes, sizes.as_slice()) {
-            (1, &[rows]) => (None, rows),
-            (2, &[columns, rows]) => (Some(columns), rows),
-            (2, &[rows]) if self.arena.array(values).is_none() => (Some(1), rows),
-            _ => return refuse("a block of another number of dimensions"),
-        };
-        let Some(places) = self.places(places, columns.unwrap_or(rows))? else {
-            return refuse("a block whose columns are not as many as its places");
-        };
-        let items = self.arena.push_items(&places);
-        let depth = self.arena.depth(values) + 1;
-        let detail = self.arena.node(Node::Tuple {
-            items,
-            depth,
-            cost: 0,
-            frozen: true,
-        });
-        let extent = i64::try_from(rows).unwrap_or(i64::MAX);
-        let block = self.object(Kind::Block, true, false, extent, detail);
-        if let Some(object) = self.arena.object_mut(block) {
-            object.parts = values;
-        }
-        Ok(block)
-    }
-
-    /// The numbers of a block's columns: either a slice's three parts, or each of them.
-    fn places(&mut self, places: Value, count: u64) -> Result<Option<Vec<Value>>, Reason> {
-        if let Some(slice) = self.arena.built(places, Kind::Slice) {
-            let Some(&[Value::Int(start), Value::Int(stop), Value::Int(stride)]) =
-                self.arena.tuple(slice.detail)
-            else {
-                return refuse("a block whose places are no integers");
-            };
-            if start < 0 || stop < start || stride < 1 || stop > 1 << 40 {
-                return refuse("a block whose places run backwards");
-            }
-            let span = (stop - start)
-                .unsigned_abs()
-                .div_ceil(stride.unsigned_abs());
-            return Ok((span == count)
-                .then(|| vec![Value::Int(start), Value::Int(stop), Value::Int(stride)]));
-        }
-        let mut all = vec![Value::None];
-        let good = self.integers(places, |place| {
-            all.push(Value::Int(place));
-            place >= 0
-        })?;
-        self.charge(all.len() as u64 * 16);
-        Ok((good && all.len() as u64 == count + 1).then_some(all))
-    }
-
-    /// `BlockManager(blocks, axes)`.
-    fn manager(&mut self, blocks: Value, axes: Value) -> Result<Value, Reason> {
-        let axes = self.arena.members(axes, Holder::List).map(|axes| {
-            axes.take(3)
-                .map(|axis| {
-                    self.arena
-                        .built(axis, Kind::Index)
-                        .map(|index| index.extent)
-                })
-                .collect::<Vec<_>>()
-        });
-        let Some(&[Some(columns), Some(rows)]) = axes.as_deref() else {
-            return refuse("blocks without two axes");
-        };
-        let Some(members) = self.arena.tuple(blocks) else {
-            return refuse("blocks that are no tuple");
-        };
-        let mut each = Vec::new();
-        let mut total = 0u64;
-        for &block in members {
-            let Some(block) = self.arena.built(block, Kind::Block) else {
-                return refuse("blocks, one of which is none");
-            };
-            let Some(places) = self.arena.tuple(block.detail) else {
-                return refuse("blocks without places");
-            };
-            if block.extent != rows {
-                return refuse("blocks that are not as long as the index");
-            }
-            total += match *places {
-                [Value::Int(start), Value::Int(stop), Value::Int(stride)] => (stop - start)
-                    .unsigned_abs()
-                    .div_ceil(stride.unsigned_abs().max(1)),
-                _ => places.len() as u64 - 1,
-            };
-            each.push(places);
-        }
-        if u64::try_from(columns) != Ok(total) || total > 1 << 24 {
-            return refuse("blocks that do not have as many columns as there are");
-        }
-        let mut taken = vec![false; usize::try_from(total).unwrap_or(0)];
-        let mut take = |place: i64| {
-            let slot = usize::try_from(place)
-                .ok()
-                .and_then(|place| taken.get_mut(place));
-            slot.is_some_and(|slot| !std::mem::replace(slot, true))
-        };
-        for places in each {
-            let good = match *places {
-                [Value::Int(start), Value::Int(stop), Value::Int(stride)] => {
-                    let stride = usize::try_from(stride).unwrap_or(1).max(1);
-                    (start..stop).step_by(stride).all(&mut take)
-                }
-                _ => places.iter().skip(1).all(|&place| match place {
-                    Value::Int(place) => take(place),
-                    _ => false,
-                }),
-            };
-            if !good {
-                return refuse("blocks whose columns are not all columns, each once");
-            }
-        }
-        self.charge(total * 32);
-        Ok(self.object(Kind::Manager, true, false, 2, blocks))
-    }
-
-    /// The state of a manager of one block: axes, values, items, and all that again in the layout of 0.14.1.
-    fn single_state(&mut self, state: Value) -> Result<(), Reason> {
-        let Some([_, _, _, extra]) = self.arena.tuple_of::<4>(state) else {
-            return refuse("a series of another state");
-        };
-        let one = |value: Value| {
-            let mut members = self.arena.members(value, Holder::List)?;
-            members.next().filter(|_| members.next().is_none())
-        };
-        let inner = self
-            .arena
-            .entries(extra)
-            .and_then(|entries| match *entries.as_slice() {
-                [(b"0.14.1", inner)] => self.arena.entries(inner),
-                _ => None,
-            });
-        let find = |name: &[u8]| {
-            let inner = inner.as_ref()?;
-            inner
-                .iter()
-                .find(|&&(key, _)| key == name)
-                .and_then(|&(_, value)| one(value))
-        };
-        let (Some(axis), Some(block)) = (find(b"axes"), find(b"blocks")) else {
-            return refuse("a series without one axis and one block");
-        };
-        let Some(length) = self
-            .arena
-            .built(axis, Kind::Index)
-            .map(|index| index.extent)
-        else {
-            return refuse("a series of no index");
-        };
-        let Some(mut entries) = self.arena.entries(block) else {
-            return refuse("a series of no block");
-        };
-        entries.sort_by_key(|&(key, _)| key);
-        let &[(b"mgr_locs", places), (b"values", values)] = entries.as_slice() else {
-            return refuse("a series of a block without values");
-        };
-        let length = u64::try_from(length).unwrap_or(u64::MAX);
-        if self.sizes_of(values).as_deref() != Some(&[length]) {
-            return refuse("a series that is not as long as its index");
-        }
-        match self.places(places, length)?.as_deref() {
-            Some([Value::Int(0), Value::Int(_), Value::Int(1)]) => Ok(()),
-            _ => refuse("a series whose places are not its own"),
-        }
     }
 
     /// The state of a table or a series: a dict of its attributes.
