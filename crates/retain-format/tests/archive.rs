@@ -270,6 +270,18 @@ fn what_is_not_there_is_told() {
 }
 
 #[test]
+fn of_equal_keys_the_last_one_counts() {
+    // {"a": {"b": array}, "a": {}}, which no pickler writes.
+    let bytes = std::fs::read(path("pickle4.pkl")).unwrap();
+    let body = bytes[11..].strip_suffix(b".").unwrap();
+    let whole = [b"\x80\x04}(X\x01\0\0\0a", body, b"X\x01\0\0\0a}u."].concat();
+    let archive = Archive::from_bytes(whole).unwrap();
+    assert!(archive.arrays().is_empty());
+    assert_eq!(archive.get("a").unwrap().kind(), Kind::Dict);
+    assert!(archive.get("a.x").is_err());
+}
+
+#[test]
 fn npy_files_are_archives_of_one_array() {
     let archive = Archive::open(path("array.npy")).unwrap();
     let array = archive.array::<f32>("").unwrap();

@@ -1,5 +1,7 @@
 //! How values are named, and finding them.
 
+use std::collections::HashSet;
+
 use super::nodes::{Id, Node, Object};
 use super::notes::Notes;
 use super::numpy::{self, Data};
@@ -8,7 +10,7 @@ use crate::error::Error;
 use crate::npy::literal;
 
 /// A step from a value to one within.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Part {
     /// An attribute, or an entry whose key is this text.
     Name(String),
@@ -201,6 +203,29 @@ fn spell(reached: &[Reached], at: usize) -> String {
     path
 }
 
+/// What entries and attributes are named. Of equal keys the last one counts, and items come before entries.
+fn named(notes: Notes<'_>, id: Id) -> Vec<(Part, Id)> {
+    let items = numbered(notes, id).len();
+    let mut taken = HashSet::new();
+    let mut named = Vec::new();
+    for [key, id] in entries(notes, id).into_iter().rev() {
+        let part = match (notes.text(key), notes.int(key)) {
+            (Some(name), _) => Part::Name(name.into_owned()),
+            (None, Some(number)) if usize::try_from(number).is_ok_and(|index| index < items) => {
+                continue;
+            }
+            (None, Some(number)) => Part::Number(number),
+            // Keys of other kinds cannot be named.
+            _ => continue,
+        };
+        if taken.insert(part.clone()) {
+            named.push((part, id));
+        }
+    }
+    named.reverse();
+    named
+}
+
 /// All arrays, those nearest to the root first.
 pub(super) fn arrays(archive: &Archive) -> Vec<ArrayInfo> {
     let notes = Notes::new(&archive.nodes, &archive.content);
@@ -236,15 +261,7 @@ pub(super) fn arrays(archive: &Archive) -> Vec<ArrayInfo> {
                     | Node::Raw(_)
             )
         };
-        for [key, id] in entries(notes, id) {
-            let part = match notes.text(key) {
-                Some(name) => Part::Name(name.into_owned()),
-                None => match notes.int(key) {
-                    Some(number) => Part::Number(number),
-                    // Keys of other kinds cannot be named.
-                    None => continue,
-                },
-            };
+        for (part, id) in named(notes, id) {
             if holds_more(id) {
                 reached.push(Reached {
                     id,

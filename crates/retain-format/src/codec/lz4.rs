@@ -58,10 +58,12 @@ pub(super) struct Frames<R> {
     /// Whether a frame was read; a file needs one.
     any: bool,
     packed: Vec<u8>,
+    /// Room for the content of a block. It is never made shorter, as tiny blocks would then have it cleared each time.
     plain: Vec<u8>,
-    /// How much of `plain` was handed out.
+    /// How much of `plain` is content, and how much of that was handed out.
+    held: usize,
     given: usize,
-    /// The content before `plain`, for linked blocks.
+    /// The content before that in `plain`, for linked blocks.
     before: Vec<u8>,
     hash: Xxh32,
     total: u64,
@@ -75,6 +77,7 @@ impl<R: Read> Frames<R> {
             any: false,
             packed: Vec::new(),
             plain: Vec::new(),
+            held: 0,
             given: 0,
             before: Vec::new(),
             hash: Xxh32::new(0),
@@ -150,7 +153,7 @@ impl<R: Read> Frames<R> {
             content,
         });
         self.any = true;
-        self.plain.clear();
+        self.held = 0;
         self.given = 0;
         self.before.clear();
         self.hash.reset(0);
@@ -180,15 +183,16 @@ impl<R: Read> Frames<R> {
         }
         let independent = frame.has(INDEPENDENT);
         if !independent {
-            self.slide_window();
+            self.slide_window(frame.most);
         }
         let directly = independent && output.len() >= frame.most;
         let into = if directly {
             output
         } else {
-            self.plain.resize(frame.most, 0);
-            self.given = 0;
-            self.plain.as_mut_slice()
+            if self.plain.len() < frame.most {
+                self.plain = vec![0; frame.most];
+            }
+            self.plain.split_at_mut(frame.most).0
         };
         let length = if word & STORED == 0 {
             let done = if self.before.is_empty() {
@@ -211,20 +215,28 @@ impl<R: Read> Frames<R> {
         if directly {
             return Ok(Some(length));
         }
-        self.plain.truncate(length);
+        self.held = length;
+        self.given = 0;
         Ok(Some(0))
     }
 
-    /// Keeps the end of the content so far in `before`.
-    fn slide_window(&mut self) {
-        if self.plain.len() >= WINDOW {
+    /// Keeps the end of the content so far in `before`, at a cost that the content bears.
+    fn slide_window(&mut self, most: usize) {
+        let content = self.plain.split_at(self.held).0;
+        if self.held >= WINDOW && self.held >= most / 2 {
             std::mem::swap(&mut self.plain, &mut self.before);
+            self.before.truncate(self.held);
+        } else if self.held >= WINDOW {
+            self.before.clear();
+            self.before.extend_from_slice(window(content));
         } else {
-            let excess = (self.before.len() + self.plain.len()).saturating_sub(WINDOW);
-            self.before.drain(..excess.min(self.before.len()));
-            self.before.append(&mut self.plain);
+            self.before.extend_from_slice(content);
+            if self.before.len() > 4 * WINDOW {
+                let excess = self.before.len() - WINDOW;
+                self.before.drain(..excess);
+            }
         }
-        self.plain.clear();
+        self.held = 0;
         self.given = 0;
     }
 
@@ -277,7 +289,7 @@ impl<R: Read> Read for Frames<R> {
             return Ok(0);
         }
         loop {
-            let ready = self.plain.get(self.given..).unwrap_or_default();
+            let ready = self.plain.get(self.given..self.held).unwrap_or_default();
             if !ready.is_empty() {
                 let fits = ready.len().min(output.len());
                 let (ready, output) = (ready.split_at(fits).0, output.split_at_mut(fits).0);

@@ -81,7 +81,7 @@ fn every_size_comes_back() {
             65_537,
             1 << 20,
             (1 << 20) + 1,
-            2_500_003,
+            1_300_003,
         ] {
             let content = sample(length);
             let packed = compress(codec, Some(least), &content);
@@ -121,7 +121,7 @@ fn every_level_comes_back() {
 
 #[test]
 fn the_same_content_gives_the_same_bytes() {
-    let content = sample(2_200_000);
+    let content = sample(1_200_000);
     for codec in Codec::ALL {
         let at_once = compress(codec, Some(1), &content);
         let mut in_pieces = Vec::new();
@@ -165,7 +165,9 @@ fn a_flipped_bit_is_an_error_or_changes_nothing_that_is_checked() {
     for codec in Codec::ALL {
         let packed = compress(codec, Some(1), &content);
         for at in 0..packed.len() {
-            for bit in 0..8 {
+            // Those that take long to begin are asked once for each byte.
+            let slow = matches!(codec, Codec::Bz2 | Codec::Xz | Codec::Lzma);
+            for bit in if slow { at % 8..at % 8 + 1 } else { 0..8 } {
                 let mut damaged = packed.clone();
                 damaged[at] ^= 1 << bit;
                 match read_in_steps(codec, &damaged, 4096, 1 << 22) {
@@ -317,12 +319,12 @@ fn an_encoder_that_is_dropped_writes_no_end() {
     for codec in Codec::ALL {
         let mut packed = Vec::new();
         let mut encoder = codec.encoder(&mut packed, None).unwrap();
-        encoder.write_all(&sample(2_500_000)).unwrap();
+        encoder.write_all(&sample(1_500_000)).unwrap();
         drop(encoder);
         match decompress(codec, &packed) {
             Err(error) => assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{codec:?}"),
             // Whole frames in a row are a stream; without its table, and shorter.
-            Ok(plain) => assert!(codec == Codec::Zstd && plain.len() < 2_500_000),
+            Ok(plain) => assert!(codec == Codec::Zstd && plain.len() < 1_500_000),
         }
     }
 }
@@ -435,6 +437,21 @@ fn linked_lz4_blocks_refer_to_earlier_ones() {
     packed.extend([0; 4]);
     for step in [1000, 65_536, 1 << 20] {
         assert!(read_in_steps(Codec::Lz4, &packed, step, usize::MAX).unwrap() == content);
+    }
+}
+
+/// Each block of five bytes could be made to cost the four MiB that its frame allows.
+#[test]
+fn tiny_blocks_in_a_frame_of_large_ones_are_quick() {
+    for flags in [0b0100_0000, 0b0110_0000] {
+        let descriptor = [flags, 7 << 4];
+        let mut packed = vec![0x04, 0x22, 0x4d, 0x18, descriptor[0], descriptor[1]];
+        packed.push(super::lz4::descriptor_check(&descriptor));
+        for _ in 0..100_000 {
+            packed.extend([1, 0, 0, 0x80, b'x']);
+        }
+        packed.extend([0; 4]);
+        assert!(decompress(Codec::Lz4, &packed).unwrap() == vec![b'x'; 100_000]);
     }
 }
 

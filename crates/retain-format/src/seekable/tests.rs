@@ -5,10 +5,17 @@ use crate::codec::{Codec, Encoder};
 use crate::read_at::ReadAt;
 
 fn sample(length: usize) -> Vec<u8> {
-    (0_u32..)
-        .flat_map(|i| (i / 3).wrapping_mul(2_654_435_761).to_le_bytes())
-        .take(length)
-        .collect()
+    let mut content = Vec::with_capacity(length + 12);
+    for i in 0_u32.. {
+        if content.len() >= length {
+            break;
+        }
+        // Each number three times, so that there is something to compress.
+        let number = i.wrapping_mul(2_654_435_761).to_le_bytes();
+        content.extend([number, number, number].as_flattened());
+    }
+    content.truncate(length);
+    content
 }
 
 fn packed(content: &[u8], threads: usize, piece: usize) -> Vec<u8> {
@@ -29,11 +36,11 @@ fn from_start(file: &[u8]) -> io::Result<Vec<u8>> {
 
 #[test]
 fn neither_threads_nor_pieces_change_the_file() {
-    for length in [0, 10, FRAME - 1, FRAME, FRAME + 1, 20 * FRAME + 12_345] {
+    for length in [0, 10, FRAME - 1, FRAME, FRAME + 1, 9 * FRAME + 12_345] {
         let content = sample(length);
         let file = packed(&content, 1, usize::MAX);
         assert!(from_start(&file).unwrap() == content, "{length}");
-        for threads in [2, 3, 8] {
+        for threads in [2, 8] {
             for piece in [100_003, 3 * FRAME + 7, usize::MAX] {
                 assert!(
                     packed(&content, threads, piece) == file,
@@ -175,7 +182,7 @@ impl Write for Panics {
 #[test]
 fn an_output_that_panics_leaves_no_thread_waiting() {
     for piece in [300_000, usize::MAX] {
-        let content = sample(20 * FRAME);
+        let content = sample(8 * FRAME);
         let writer = std::panic::AssertUnwindSafe(move || {
             let mut writer = Framed::new(Panics(0), 1).with_threads(3);
             for piece in content.chunks(piece) {
