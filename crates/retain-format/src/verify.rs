@@ -41,9 +41,9 @@ mod tables;
 mod text;
 
 pub use input::{Input, Slice, Stream};
-pub use seeking::Seeking;
 pub use policy::{Budgets, Policy};
 pub use report::{ArrayInfo, Format, GlobalUse, NameVerdict, Refusal, Report, Verdict};
+pub use seeking::Seeking;
 
 use crate::Error;
 use crate::domain::is_text;

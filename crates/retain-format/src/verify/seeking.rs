@@ -31,7 +31,7 @@ impl<F: Read + Seek> Seeking<F> {
     }
 }
 
-impl<'a, F: Read + Seek> Input<'a> for Seeking<F> {
+impl<F: Read + Seek> Input<'_> for Seeking<F> {
     fn fill(&mut self, at_least: usize) -> Result<&[u8], Error> {
         while self.buffer.len() - self.from < at_least {
             self.buffer.drain(..self.from);

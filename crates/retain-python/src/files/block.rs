@@ -14,7 +14,8 @@ use retain_format::{Codec, Error, ReadAt};
 
 use super::faults::raised;
 use super::input::{Source, read_into};
-use super::reader::{huge_pages, other};
+use super::memory::huge_pages;
+use super::open::other;
 use crate::ending::Stay;
 
 /// Buffers lie as aligned here as they do in files.
@@ -40,6 +41,7 @@ impl Block {
     /// not read: its first bytes are returned instead.
     #[staticmethod]
     #[pyo3(signature = (path, limit, key=None))]
+    #[expect(clippy::needless_pass_by_value, reason = "arguments of Python")]
     fn of_file<'py>(
         py: Python<'py>,
         path: PathBuf,
@@ -132,6 +134,10 @@ impl Block {
         self.len
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the receiver that pyo3 asks for"
+    )]
     unsafe fn __getbuffer__(
         slf: PyRef<'_, Self>,
         view: *mut ffi::Py_buffer,

@@ -38,7 +38,7 @@ pub(super) fn system(
     error: io::Error,
     filename: Option<&Bound<'_, PyAny>>,
 ) -> PyErr {
-    if error.get_ref().is_some_and(|inner| inner.is::<PyErr>()) {
+    if matches!(error.get_ref(), Some(inner) if inner.is::<PyErr>()) {
         let inner = error
             .into_inner()
             .and_then(|inner| inner.downcast::<PyErr>().ok());

@@ -4,6 +4,8 @@ mod block;
 mod faults;
 mod input;
 mod keys;
+mod memory;
+mod open;
 mod output;
 mod reader;
 mod reduce;

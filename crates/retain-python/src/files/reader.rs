@@ -1,33 +1,26 @@
 //! What an unpickler reads from.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 use retain_format::foreign::{Foreign, Pause};
-use retain_format::machine::Limits;
-use retain_format::{
-    Buffer, Codec, Error, Head, ReadAt, Seekable, Skeleton, Stored, Streamed, Window,
-};
+use retain_format::{Buffer, Codec, Error, Head, ReadAt, Skeleton, Stored, Streamed, Window};
 
 use super::block::{Block, InMemory};
 use super::faults::raised;
-use super::input::{Input, Source, read_into};
+use super::input::{Input, Source};
+use super::memory::{HUGE, huge_pages, new_bytearray, new_bytes};
+use super::open::{COMPRESSED, Opened, START, open, other, read_start};
 use super::view::View;
 use crate::ending::Stay;
 use crate::object::Obj;
 
-/// Where huge pages pay.
-const HUGE: usize = 4 << 20;
-/// As much as tells what a file is.
-const START: usize = 64;
-
-type Place = Box<dyn ReadAt>;
+pub(super) type Place = Box<dyn ReadAt>;
 
 /// A file that is being loaded: the opcodes for an unpickler, as a file object, and its buffers, as an iterator.
 #[pyclass(frozen, module = "retain._retain")]
@@ -43,7 +36,7 @@ pub(crate) struct Reader {
     fault: Mutex<Option<Obj>>,
 }
 
-enum Body {
+pub(super) enum Body {
     /// A retain file that is read at any place.
     Stored {
         stored: Stored<Place>,
@@ -64,6 +57,7 @@ impl Reader {
     /// Opens the file `path`. What is no pickle, compressed or not, is not opened: its first bytes are returned instead.
     #[staticmethod]
     #[pyo3(signature = (path, map=None))]
+    #[expect(clippy::needless_pass_by_value, reason = "arguments of Python")]
     fn open<'py>(
         py: Python<'py>,
         path: PathBuf,
@@ -75,7 +69,7 @@ impl Reader {
             .detach(|| open(File::open(&path)?))
             .map_err(|error| raised(py, error, Some(&filename)))?;
         let (body, codec) = match opened {
-            Opened::Pickle(body, codec) => (body, codec),
+            Opened::Pickle(body, codec) => (*body, codec),
             Opened::Other(start) => return Ok(PyBytes::new(py, &start).into_any()),
         };
         let reader = Self {
@@ -291,7 +285,7 @@ impl Reader {
                 py.check_signals()?;
                 Ok(Some(object))
             }
-            body => {
+            body @ Body::Streamed { .. } => {
                 let Some(Pause::Buffer { length, read_only }) = body.arrive() else {
                     return Ok(None);
                 };
@@ -401,14 +395,14 @@ impl Reader {
 }
 
 impl Body {
-    fn streamed(foreign: Foreign<Input>) -> Self {
+    pub(super) fn streamed(foreign: Foreign<Input>) -> Self {
         Self::Streamed {
             streamed: Box::new(Streamed::new(foreign)),
             owed: vec![0],
         }
     }
 
-    fn stored(stored: Stored<Place>) -> Self {
+    pub(super) fn stored(stored: Stored<Place>) -> Self {
         Self::Stored {
             skeleton: stored.skeleton(),
             stored,
@@ -516,8 +510,8 @@ impl Reader {
         writable: bool,
     ) -> PyResult<(Bound<'py, PyAny>, &'py mut [u8])> {
         let make = if writable { new_bytearray } else { new_bytes };
-        let made = isize::try_from(len).ok().map(|len| make(py, len));
-        match made {
+        let allocation = isize::try_from(len).ok().map(|len| make(py, len));
+        match allocation {
             Some(Err(error)) if !error.is_instance_of::<PyMemoryError>(py) => Err(error),
             Some(Ok((object, bytes))) => {
                 huge_pages(bytes);
@@ -531,129 +525,6 @@ impl Reader {
             )),
         }
     }
-}
-
-enum Opened {
-    Pickle(Body, Option<Codec>),
-    Other(Vec<u8>),
-}
-
-fn open(file: File) -> Result<Opened, Error> {
-    let len = file.metadata()?.len();
-    let mut start = vec![0; START];
-    let have = read_into(&mut &file, &mut start)?;
-    start.truncate(have);
-    if start.is_empty() {
-        return Err(Error::Truncated("the file is empty".into()));
-    }
-    if other(&start) {
-        return Ok(Opened::Other(start));
-    }
-    let codec = Codec::detect(&start);
-    // A pipe or a device.
-    if !file.metadata()?.is_file() {
-        let rest = io::Cursor::new(start).chain(file);
-        let input: Box<dyn Read + Send> = match codec {
-            Some(codec) => codec.decoder(rest)?,
-            None => Box::new(rest),
-        };
-        return Ok(Opened::Pickle(
-            Body::streamed(Foreign::new(Input::Decoder(input))),
-            codec,
-        ));
-    }
-    match codec {
-        Some(codec) => {
-            if codec == Codec::Zstd
-                && let Some(seekable) = Seekable::open(file.try_clone()?)?
-                && let Ok(mut stored) = Stored::open(Box::new(seekable) as Place)?
-            {
-                stored.check_skeleton()?;
-                return Ok(Opened::Pickle(Body::stored(stored), Some(codec)));
-            }
-            let mut file = file;
-            io::Seek::rewind(&mut file)?;
-            let foreign = Foreign::new(Input::Decoder(codec.decoder(file)?));
-            Ok(Opened::Pickle(Body::streamed(foreign), Some(codec)))
-        }
-        None => open_plain(file, &start, len),
-    }
-}
-
-fn open_plain(mut file: File, start: &[u8], len: u64) -> Result<Opened, Error> {
-    if let Some(head) = Head::parse(start)? {
-        let opened =
-            Stored::open(Box::new(file.try_clone()?) as Place).and_then(|stored| match stored {
-                Ok(mut stored) => stored.check_skeleton().map(|()| Some(stored)),
-                Err(_) => Ok(None),
-            });
-        match opened {
-            Ok(Some(stored)) => return Ok(Opened::Pickle(Body::stored(stored), None)),
-            // Where the head tells nothing, other values may follow in the file.
-            Err(error) if head != Head::UNKNOWN => {
-                io::Seek::rewind(&mut file)?;
-                return Err(cut_short(file, len, head).unwrap_or(error));
-            }
-            _ => {}
-        }
-    }
-    io::Seek::rewind(&mut file)?;
-    let limits = Limits {
-        end: len,
-        ..Limits::default()
-    };
-    let foreign = Foreign::seekable(Input::File(file)).limited(limits);
-    Ok(Opened::Pickle(Body::streamed(foreign), None))
-}
-
-/// Where a retain file ends that is cut short.
-fn cut_short(file: File, len: u64, head: Head) -> Option<Error> {
-    if head.trailer < len {
-        return None;
-    }
-    let limits = Limits {
-        end: len,
-        ..Limits::default()
-    };
-    let mut foreign = Foreign::seekable(Input::File(file)).limited(limits);
-    loop {
-        let filled = match foreign.fill() {
-            Ok(filled) => filled.len(),
-            Err(_) => break,
-        };
-        if foreign.offers() {
-            let Some(Pause::Buffer { length, .. }) = foreign.arrive() else {
-                break;
-            };
-            if foreign
-                .skip_raw(length)
-                .and_then(|()| foreign.resume())
-                .is_err()
-            {
-                return Some(Error::Truncated(format!(
-                    "the file ends in the middle of array {} of {}",
-                    foreign.items(),
-                    head.buffers
-                )));
-            }
-        } else if filled == 0 {
-            break;
-        } else {
-            foreign.consume(filled);
-        }
-    }
-    let behind = foreign.items();
-    Some(Error::Truncated(if head.buffers == 0 {
-        format!(
-            "the file ends in the middle of its objects: it has {len} bytes, its trailer should be at byte {}",
-            head.trailer
-        )
-    } else {
-        format!(
-            "the file ends in the middle of its objects, behind array {behind} of {}",
-            head.buffers
-        )
-    }))
 }
 
 /// A part of a file that lies in memory, which it keeps.
@@ -673,68 +544,3 @@ fn part<'py>(block: &Bound<'py, Block>, buffer: Buffer) -> PyResult<Bound<'py, P
         part.call_method0("toreadonly")
     }
 }
-
-/// What the codecs begin with that two bytes do not tell for certain.
-const COMPRESSED: [&[u8; 2]; 5] = [b"BZ", b"\xfd7", b"]\x00", b"\x04\"", b"\x28\xb5"];
-
-/// Reads until there are `wanted` bytes, or no more.
-fn read_start(source: &mut Source, start: &mut Vec<u8>, wanted: usize) -> io::Result<()> {
-    let have = start.len();
-    start.resize(wanted, 0);
-    let count = read_into(source, &mut start[have..])?;
-    start.truncate(have + count);
-    Ok(())
-}
-
-/// Whether a file that begins so is none of ours: numpy's, or one of joblib's before 0.10.
-pub(super) fn other(start: &[u8]) -> bool {
-    [&b"\x93NUMPY"[..], b"PK\x03\x04", b"PK\x05\x06", b"ZF"]
-        .iter()
-        .any(|magic| start.starts_with(magic))
-}
-
-fn new_bytearray(py: Python<'_>, len: isize) -> PyResult<(Bound<'_, PyAny>, &mut [u8])> {
-    // SAFETY: with a null pointer, an object with so many bytes of memory is made that nothing else refers to yet. Memory
-    // of C's allocator holds bytes, whichever.
-    unsafe {
-        let object = ffi::PyByteArray_FromStringAndSize(std::ptr::null(), len);
-        let object = Bound::from_owned_ptr_or_err(py, object)?;
-        let start = ffi::PyByteArray_AsString(object.as_ptr());
-        let bytes = std::slice::from_raw_parts_mut(start.cast::<u8>(), len.unsigned_abs());
-        Ok((object, bytes))
-    }
-}
-
-fn new_bytes(py: Python<'_>, len: isize) -> PyResult<(Bound<'_, PyAny>, &mut [u8])> {
-    if len == 0 {
-        // The one that all share.
-        return Ok((PyBytes::new(py, b"").into_any(), &mut []));
-    }
-    // SAFETY: as above; a bytes object of one byte, which others may share, is made anew with a null pointer, too.
-    unsafe {
-        let object = ffi::PyBytes_FromStringAndSize(std::ptr::null(), len);
-        let object = Bound::from_owned_ptr_or_err(py, object)?;
-        let start = ffi::PyBytes_AsString(object.as_ptr());
-        let bytes = std::slice::from_raw_parts_mut(start.cast::<u8>(), len.unsigned_abs());
-        Ok((object, bytes))
-    }
-}
-
-/// Asks for huge pages below fresh memory: filling it takes a fraction of the page faults.
-#[cfg(target_os = "linux")]
-pub(super) fn huge_pages(bytes: &mut [u8]) {
-    use rustix::mm::{Advice, madvise};
-
-    if bytes.len() < HUGE {
-        return;
-    }
-    let page = rustix::param::page_size();
-    let start = bytes.as_mut_ptr();
-    let skip = start.align_offset(page);
-    let len = bytes.len().saturating_sub(skip) / page * page;
-    // SAFETY: whole pages inside of the slice. The advice changes nothing that can be seen but time.
-    let _ = unsafe { madvise(start.wrapping_add(skip).cast(), len, Advice::LinuxHugepage) };
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn huge_pages(_bytes: &mut [u8]) {}

@@ -63,6 +63,10 @@ impl Strided {
     }
 
     /// A buffer of no bytes: what a pickler need see.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the receiver that pyo3 asks for"
+    )]
     unsafe fn __getbuffer__(
         slf: PyRef<'_, Self>,
         view: *mut ffi::Py_buffer,

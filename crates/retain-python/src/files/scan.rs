@@ -15,18 +15,18 @@ use retain_format::{Codec, Error, Seekable, Stored};
 use super::block::Block;
 use super::faults::raised;
 use super::input::read_into;
-use super::reader::other;
+use super::open::other;
 use crate::ending::Stay;
 
 /// Tells what the file `path` is, reading as little of it as that takes; its first bytes if it is no pickle.
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "arguments of Python")]
-pub(crate) fn scan_file<'py>(
-    py: Python<'py>,
+pub(crate) fn scan_file(
+    py: Python<'_>,
     path: PathBuf,
     trusted: Vec<String>,
     limit: u64,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Bound<'_, PyAny>> {
     let _stay = Stay::begin();
     let filename = path.as_os_str().into_pyobject(py)?.into_any();
     let scanned = py.detach(|| -> Result<_, Error> {
@@ -63,7 +63,6 @@ pub(crate) fn scan_file<'py>(
 
 /// Tells what the file in `block` is.
 #[pyfunction]
-#[expect(clippy::needless_pass_by_value, reason = "arguments of Python")]
 pub(crate) fn scan_block<'py>(
     py: Python<'py>,
     block: &Bound<'py, Block>,

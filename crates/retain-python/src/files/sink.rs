@@ -49,6 +49,7 @@ impl Sink {
     /// A sink that writes the file `path`, or to the object `file`.
     #[new]
     #[pyo3(signature = (path, file, spliced, codec=None, level=None, base=0, progress=None, sign=None))]
+    #[expect(clippy::too_many_arguments, reason = "a class of the package's own")]
     #[expect(clippy::needless_pass_by_value, reason = "arguments of Python")]
     fn new(
         py: Python<'_>,
