@@ -11,7 +11,7 @@
 ``trick``
     is read differently by different readers, or is no pickle.
 
-``python -m attacks.hostile FOLDER MARK`` writes them to a folder. Loading them with :mod:`pickle` does what they say.
+``python -m attacks.hostile FOLDER MARK``, in ``tests``, writes them to a folder. Loading them with :mod:`pickle` does what they say.
 """
 
 import datetime as dt
@@ -21,7 +21,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import assembler as a
+from attacks import assembler as a
 
 Attack = tuple[str, bytes, str]
 
