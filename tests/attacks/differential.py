@@ -1,8 +1,8 @@
 """What the verifier accepts, the unpickler has to load: without a crash, and with no names but those reported.
 
-``python -m attacks.differential FOLDER PROGRAM`` loads those files of a folder that the verifier accepts, in other processes,
-so that a crash is told by its name. ``PROGRAM`` is the example ``verify`` of the crate retain-format. Callers of
-``check`` may bring another function from a file's bytes to the names that were reported, or to nothing if it was
+``python -m attacks.differential FOLDER PROGRAM`` loads those files of a folder that the verifier accepts, in other
+processes, so that a crash is told by its name. ``PROGRAM`` is the example ``verify`` of the crate retain-format. Who
+calls ``check`` may bring another function from a file's bytes to the names that were reported, or to nothing if it was
 refused.
 """
 

@@ -11,7 +11,8 @@
 ``trick``
     is read differently by different readers, or is no pickle.
 
-``python -m attacks.hostile FOLDER MARK``, in ``tests``, writes them to a folder. Loading them with :mod:`pickle` does what they say.
+``python -m attacks.hostile FOLDER MARK``, in ``tests``, writes them to a folder. Loading them with :mod:`pickle` does
+what they say.
 """
 
 import datetime as dt
