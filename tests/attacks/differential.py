@@ -1,8 +1,8 @@
 """What the verifier accepts, the unpickler has to load: without a crash, and with no names but those reported.
 
-``python differential.py FOLDER PROGRAM`` loads those files of a folder that the verifier accepts, in other processes,
-so that a crash is told by its name. ``PROGRAM`` is the example ``verify`` of the crate retain-format. Callers of
-``check`` may bring another function from a file's bytes to the names that were reported, or to nothing if it was
+``python -m attacks.differential FOLDER PROGRAM`` loads those files of a folder that the verifier accepts, in other
+processes, so that a crash is told by its name. ``PROGRAM`` is the example ``verify`` of the crate retain-format. Who
+calls ``check`` may bring another function from a file's bytes to the names that were reported, or to nothing if it was
 refused.
 """
 
@@ -30,7 +30,7 @@ MEANINGS = (
 CHILD = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import differential
+from attacks import differential
 differential.load(sys.argv[2:])
 """
 
@@ -87,7 +87,7 @@ def check(
             "ignore",
             "-c",
             CHILD,
-            os.fspath(Path(__file__).parent),
+            os.fspath(Path(__file__).parent.parent),
             *accepted[first : first + batch],
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -11,7 +11,8 @@
 ``trick``
     is read differently by different readers, or is no pickle.
 
-``python -m attacks.hostile FOLDER MARK`` writes them to a folder. Loading them with :mod:`pickle` does what they say.
+``python -m attacks.hostile FOLDER MARK``, in ``tests``, writes them to a folder. Loading them with :mod:`pickle` does
+what they say.
 """
 
 import datetime as dt
@@ -21,7 +22,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import assembler as a
+from attacks import assembler as a
 
 Attack = tuple[str, bytes, str]
 
@@ -546,6 +547,13 @@ def libraries(_mark: str) -> Iterator[Attack]:
         axes = a.sequence(axis(1), axis(2))
         return p + a.call(a.name("pandas.core.internals.managers", "BlockManager"), a.pack(block), axes) + a.STOP
 
+    whole = a.call(a.name("builtins", "slice"), a.integer(0), a.integer(2), a.integer(1))
+    flat = over(f8, a.pack(a.integer(2)), bytes(16))
+    yield (
+        "pandas-block-of-a-series",
+        p + a.call(a.name("pandas._libs.internals", "_unpickle_block"), flat, whole, a.integer(1)) + a.STOP,
+        "memory",
+    )
     yield "pandas-block-beyond", blocks(1 << 30, (1 << 30) + 1), "memory"
     yield "pandas-block-negative", blocks(-1000, -999), "memory"
     key = over(dtype(a, "u4"), a.pack(a.integer(624)), bytes(2496))

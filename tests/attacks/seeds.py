@@ -1,4 +1,4 @@
-"""Make the files that fuzzing begins with: ``python seeds.py [FOLDER]``.
+"""Make the files that fuzzing begins with: ``python -m attacks.seeds [FOLDER]``.
 
 Small pickles of all protocols, of the standard library and, where they are installed, of numpy, pandas, scipy and
 joblib; and the hostile files of ``tests/attacks``.
@@ -13,9 +13,7 @@ import sys
 import uuid
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import hostile
+from attacks import hostile
 
 
 def values():

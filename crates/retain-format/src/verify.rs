@@ -7,6 +7,15 @@
 //!
 //! A file is only as safe as the bytes that were verified: they have to be the ones that are loaded.
 //!
+//! What it does not promise:
+//!
+//! - Who trusts a package trusts it with any arguments. Compiled code often believes its state: the trees of a forest are
+//!   indices that nothing checks.
+//! - Numbers can be chosen whose hashes collide; a dict of a million of them takes Python hours to build. Budgets for bytes
+//!   and a time limit around the loading are the caller's answer.
+//! - What has to be looked at (the offsets of Arrow's texts, the codes of categories, the indices of sparse matrices) has to
+//!   lie in memory as it is. In protocols 0 to 2, which write bytes as texts, only arrays of up to 256 bytes do.
+//!
 //! ```
 //! use retain_format::verify::{Policy, Slice, Verdict, verify};
 //!

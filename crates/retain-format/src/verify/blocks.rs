@@ -4,23 +4,17 @@ use super::arena::{Holder, Kind, Node, Value};
 use super::domain::{Reason, Verifier, refuse};
 
 impl Verifier<'_> {
-    /// `_unpickle_block(values, places, axes)`.
-    pub(super) fn block(
-        &mut self,
-        values: Value,
-        places: Value,
-        axes: i64,
-    ) -> Result<Value, Reason> {
+    /// `_unpickle_block(values, places, 2)`: a block of a table. Blocks of series are not written so.
+    pub(super) fn block(&mut self, values: Value, places: Value) -> Result<Value, Reason> {
         let Some(sizes) = self.sizes_of(values) else {
             return refuse("a block of no array");
         };
-        let (columns, rows) = match (axes, sizes.as_slice()) {
-            (1, &[rows]) => (None, rows),
-            (2, &[columns, rows]) => (Some(columns), rows),
-            (2, &[rows]) if self.arena.array(values).is_none() => (Some(1), rows),
+        let (columns, rows) = match *sizes.as_slice() {
+            [columns, rows] => (columns, rows),
+            [rows] if self.arena.array(values).is_none() => (1, rows),
             _ => return refuse("a block of another number of dimensions"),
         };
-        let Some(places) = self.places(places, columns.unwrap_or(rows))? else {
+        let Some(places) = self.places(places, columns)? else {
             return refuse("a block whose columns are not as many as its places");
         };
         let items = self.arena.push_items(&places);

@@ -105,9 +105,7 @@ impl Verifier<'_> {
                 Ok(self.object(Kind::PandasArray, false, false, code, Value::None))
             }
             (Rule::NewIndex, &[class, state]) => self.index(class, state),
-            (Rule::Block, &[values, places, Value::Int(axes @ (1 | 2))]) => {
-                self.block(values, places, axes)
-            }
+            (Rule::Block, &[values, places, Value::Int(2)]) => self.block(values, places),
             (Rule::Manager, &[blocks, axes]) => self.manager(blocks, axes),
             (
                 Rule::Timestamp,
@@ -326,12 +324,8 @@ impl Verifier<'_> {
                 }
                 true
             }
-            4 => matches!(kind, Some((TEXT, _))) && dtype.code == b'O' && array.shape.len <= 2,
-            _ => {
-                matches!(kind, Some((PLAIN, _)))
-                    && (dtype.is_raw() || dtype.code == b'O')
-                    && array.shape.len <= 2
-            }
+            4 => matches!(kind, Some((TEXT, _))) && dtype.code == b'O' && flat,
+            _ => matches!(kind, Some((PLAIN, _))) && (dtype.is_raw() || dtype.code == b'O') && flat,
         };
         if !good || array.shape.len == 0 {
             return refuse("an array of pandas' over one of another type");
