@@ -102,7 +102,8 @@ fn joblibs(protocol: u8) -> Vec<Part> {
     parts.push(Opcodes(head));
     let frame = |parts: &mut Vec<Part>| {
         if protocol >= 4 {
-            parts.push(Frame(3));
+            // As joblib has it: a frame ends with the wrapper.
+            parts.push(Frame(wrapper(protocol, "NumpyArrayWrapper").len() as u64));
         }
     };
     frame(&mut parts);
