@@ -38,4 +38,4 @@ pub use read_at::ReadAt;
 pub use seekable::Seekable;
 pub use splice::{Fed, Finished, Splicer};
 pub use stored::{Skeleton, Stored, Window, read_shared};
-pub use streamed::{Streamed, Survey};
+pub use streamed::Streamed;

@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Mutex;
 
 use crate::checksum::{self, Checksum, PIECE};
-use crate::foreign::Foreign;
 use crate::layout::{BUFFER_START, Buffer, HEAD_LEN, Head, Trailer};
 use crate::opcode::{NEXT_BUFFER, PROTO, STOP};
-use crate::{Error, ReadAt, Streamed};
+use crate::verify::Plan;
+use crate::{Error, ReadAt};
 
 /// The skeleton is read in portions of this size.
 const WINDOW: usize = 128 << 10;
@@ -53,21 +53,15 @@ impl<S: ReadAt> Stored<S> {
         }))
     }
 
-    /// Checks that the trailer's index is what the opcodes say, which `stream` reads from the file's beginning: an index that
-    /// lies would make other opcodes of the same bytes.
+    /// Checks that the trailer's index is what was verified: an index that lies would make other opcodes of the same bytes.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if it is not, and those of the stream.
-    pub fn check_index<R: io::Read>(&self, stream: Foreign<R>) -> Result<(), Error> {
-        let survey = Streamed::new(stream).survey()?;
-        let said = self.buffers().iter();
-        let said = said.map(|buffer| (buffer.offset, buffer.len, buffer.writable));
-        if survey.trailer == self.end && said.eq(survey.buffers) {
+    /// [`Error::Corrupt`] if it is not.
+    pub fn check_plan(&self, plan: &Plan) -> Result<(), Error> {
+        if plan.has(self.buffers(), self.end) {
             return Ok(());
         }
-        Err(Error::Corrupt(
-            "the index of the arrays is not that of the objects".into(),
-        ))
+        Err(index_lies())
     }
 
     /// The bytes that make its trailer one that knows no checksums of buffers, and where in the file they belong: for a
@@ -267,6 +261,10 @@ impl<S: ReadAt> Stored<S> {
             self.trailer.buffers.len()
         ))
     }
+}
+
+fn index_lies() -> Error {
+    Error::Corrupt("the index of the arrays is not that of the objects".into())
 }
 
 /// Fills `into` with the bytes from `offset` on, by several threads if they are many.

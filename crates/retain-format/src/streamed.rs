@@ -24,15 +24,6 @@ pub struct Streamed<R> {
     sum: u64,
 }
 
-/// Where the buffers of a stream lie, by its opcodes.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Survey {
-    /// Offset, length and whether it is writable, of each buffer.
-    pub buffers: Vec<(u64, u64, bool)>,
-    /// Where the trailer's record lies; 0 if there is none.
-    pub trailer: u64,
-}
-
 /// The longest padding.
 const PADDING: usize = 74;
 
@@ -153,39 +144,6 @@ impl<R: Read> Streamed<R> {
         self.trailer = Some((Trailer::parse(&record, offset)?, offset));
         self.sum = std::mem::replace(&mut self.skeleton, Checksum::new()).finish();
         self.foreign.resume()
-    }
-
-    /// Passes over what an unpickler would read, and tells where the buffers and the trailer's record lie: what the opcodes
-    /// say, whatever the trailer does.
-    ///
-    /// # Errors
-    /// Those of the stream.
-    pub fn survey(mut self) -> Result<Survey, Error> {
-        let mut survey = Survey::default();
-        loop {
-            let filled = self.fill()?.len();
-            if !self.foreign.offers() {
-                if filled == 0 {
-                    return Ok(survey);
-                }
-                self.consume(filled)?;
-                continue;
-            }
-            let Some(Pause::Buffer { length, read_only }) = self.arrive() else {
-                return Err(Error::malformed(
-                    self.foreign.position(),
-                    "an array of joblib's in a file of retain",
-                ));
-            };
-            let offset = self.foreign.position();
-            if self.at_trailer() {
-                survey.trailer = offset;
-            } else {
-                survey.buffers.push((offset, length, !read_only));
-            }
-            self.foreign.skip_raw(length)?;
-            self.foreign.resume()?;
-        }
     }
 
     /// The opcode and length before a buffer, which the unpickler does not see.

@@ -39,6 +39,7 @@ mod joblib;
 mod names;
 mod pandas;
 mod paths;
+mod plan;
 mod policy;
 mod python2;
 mod random;
@@ -50,6 +51,7 @@ mod tables;
 mod text;
 
 pub use input::{Input, Slice, Stream};
+pub use plan::{Plan, Planned};
 pub use policy::{Budgets, Policy};
 pub use report::{ArrayInfo, Format, GlobalUse, NameVerdict, Refusal, Report, Verdict};
 pub use seeking::Seeking;
@@ -136,6 +138,7 @@ pub fn verify<'a>(mut input: impl Input<'a>, policy: &Policy) -> Result<Report, 
         allocation: domain.allocated,
         arrays,
         globals,
+        plan: domain.plan,
         refusals: domain.refusals,
         more_refusals: domain.more_refusals,
         damage,
@@ -150,8 +153,13 @@ fn drive<'a>(
     policy: &Policy,
 ) -> Result<(), Error> {
     while let Some(raw) = stream(machine, input, policy)? {
+        let start = machine.position();
         pass_array(machine, input, policy, raw)?;
+        let end = machine.position();
+        machine.domain_mut().plan.array(start, end);
     }
+    let end = machine.position();
+    machine.domain_mut().plan.end(end);
     if !policy.trailing && !input.fill(1)?.is_empty() {
         let end = machine.position();
         machine

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::arena::{Arena, Bytes, Holder, Kind, Members, Node, Value};
 use super::names::Rule;
+use super::plan::Plan;
 use super::policy::Policy;
 use super::report::{NameVerdict, Refusal};
 use super::text;
@@ -46,6 +47,7 @@ pub(super) struct Name {
 pub(super) struct Verifier<'a> {
     pub(super) policy: &'a Policy,
     /// The whole stream, if it lies in memory.
+    pub(super) plan: Plan,
     pub(super) memory: Option<&'a [u8]>,
     pub(super) arena: Arena<'a>,
     pub(super) names: Vec<Name>,
@@ -84,6 +86,7 @@ impl<'a> Verifier<'a> {
         Self {
             policy,
             memory,
+            plan: Plan::default(),
             arena,
             names: Vec::new(),
             by_name: HashMap::new(),
@@ -291,6 +294,9 @@ impl Domain for Verifier<'_> {
 
     fn frame(&mut self, at: u64, length: u64) -> Result<Option<Raw>, Error> {
         self.frame_end = (at + 9).saturating_add(length);
+        if !self.nested {
+            self.plan.frame(at);
+        }
         Ok(None)
     }
 
@@ -333,7 +339,10 @@ impl Domain for Verifier<'_> {
     }
 
     #[inline]
-    fn whole(&mut self, at: u64, opcode: u8, _data: u64, length: u64) -> Result<bool, Error> {
+    fn whole(&mut self, at: u64, opcode: u8, data: u64, length: u64) -> Result<bool, Error> {
+        if matches!(opcode, op::BINBYTES8 | op::BYTEARRAY8) && !self.nested {
+            self.plan.payload(data, length, opcode == op::BYTEARRAY8);
+        }
         if length <= 256 {
             return Ok(true);
         }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Plan;
+
 /// Whether a file may be loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -107,6 +109,8 @@ pub struct Report {
     pub arrays: Vec<ArrayInfo>,
     /// The names that it imports.
     pub globals: Vec<GlobalUse>,
+    /// Where its opcodes lie.
+    pub plan: Plan,
     /// What is not allowed; the first hundred.
     pub refusals: Vec<Refusal>,
     /// How many more there are.

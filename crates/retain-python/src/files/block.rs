@@ -4,12 +4,14 @@ use std::ffi::c_int;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use retain_format::sign::{PublicKey, claimed_signer, verify_file};
+use retain_format::verify::Plan;
 use retain_format::{Codec, Error, ReadAt};
 
 use super::faults::raised;
@@ -33,6 +35,8 @@ pub(crate) struct Block {
     /// Bytes of the file itself.
     pub(super) size: u64,
     pub(super) signed: bool,
+    /// What the verifier saw of it.
+    plan: OnceLock<Plan>,
 }
 
 #[pymethods]
@@ -163,6 +167,16 @@ impl Block {
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 
+    /// What the verifier saw of it, if it has.
+    pub(super) fn plan(&self) -> Option<Plan> {
+        self.plan.get().cloned()
+    }
+
+    pub(super) fn verified(&self, plan: Plan) {
+        // What is verified again is the same.
+        let _ = self.plan.set(plan);
+    }
+
     fn new(lines: Vec<Line>, len: usize) -> Self {
         Self {
             lines,
@@ -171,6 +185,7 @@ impl Block {
             filename: None,
             size: 0,
             signed: false,
+            plan: OnceLock::new(),
         }
     }
 

@@ -9,6 +9,7 @@ use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 use retain_format::foreign::{Foreign, Pause};
+use retain_format::verify::Planned;
 use retain_format::{Buffer, Codec, Error, Head, ReadAt, Skeleton, Stored, Streamed, Window};
 
 use super::block::{Block, InMemory};
@@ -48,6 +49,12 @@ pub(super) enum Body {
     Streamed {
         streamed: Box<Streamed<Input>>,
         /// Opcodes that the unpickler has had but not yet read, as it sees it; of the streams around this one, too.
+        owed: Vec<usize>,
+    },
+    /// A file in memory, as it was verified.
+    Planned {
+        planned: Planned,
+        block: Py<Block>,
         owed: Vec<usize>,
     },
 }
@@ -142,6 +149,8 @@ impl Reader {
         let _stay = Stay::begin();
         let memory = InMemory(block.clone().unbind());
         let stream = Input::Block(block.clone().unbind(), 0);
+        let verified = block.clone().unbind();
+        let plan = block.get().plan();
         let filename = block
             .get()
             .filename
@@ -152,13 +161,22 @@ impl Reader {
             let head = Head::parse(memory.bytes().unwrap_or_default())?;
             match Stored::open(Box::new(memory) as Place) {
                 Ok(Ok(mut stored)) => {
-                    stored.check_index(Foreign::new(stream))?;
+                    if let Some(plan) = &plan {
+                        stored.check_plan(plan)?;
+                    }
                     stored.keep_skeleton()?;
                     stored.check_buffers()?;
                     Ok(Body::stored(stored))
                 }
                 Err(error) if head != Some(Head::UNKNOWN) => Err(error),
-                _ => Ok(Body::streamed(Foreign::new(stream))),
+                _ => Ok(match plan {
+                    Some(plan) => Body::Planned {
+                        planned: Planned::new(plan),
+                        block: verified,
+                        owed: vec![0],
+                    },
+                    None => Body::streamed(Foreign::new(stream)),
+                }),
             }
         });
         let filename = filename.map(Bound::into_any);
@@ -168,7 +186,7 @@ impl Reader {
                 let buffers: u64 = stored.buffers().iter().map(|buffer| buffer.len).sum();
                 buffers.saturating_mul(2) >= block.get().bytes().len() as u64
             }
-            Body::Streamed { .. } => false,
+            Body::Streamed { .. } | Body::Planned { .. } => false,
         };
         Ok(Self {
             body: Mutex::new(body),
@@ -285,6 +303,7 @@ impl Reader {
                 py.check_signals()?;
                 Ok(Some(object))
             }
+            Body::Planned { .. } => Ok(None),
             body @ Body::Streamed { .. } => {
                 let Some(Pause::Buffer { length, read_only }) = body.arrive() else {
                     return Ok(None);
@@ -308,22 +327,33 @@ impl Reader {
 
     /// Tells whether an array of joblib's comes next, whose wrapper the unpickler has as a persistent id.
     fn arrive(&self) -> PyResult<bool> {
-        Ok(matches!(self.body()?.arrive(), Some(Pause::Array(_))))
+        Ok(match &mut *self.body()? {
+            Body::Planned { planned, owed, .. } => {
+                if let Some(owed) = owed.last_mut() {
+                    *owed += usize::from(planned.offers());
+                }
+                planned.arrive()
+            }
+            body => matches!(body.arrive(), Some(Pause::Array(_))),
+        })
     }
 
     /// Fills a buffer with the bytes of the array that comes next.
     fn read_raw(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut view = View::writable(buffer)?;
-        let into = view.bytes_mut();
-        if let [byte] = into {
-            // Not worth letting others run.
-            return self.with_foreign(py, |foreign| foreign.read_raw(std::slice::from_mut(byte)));
-        }
-        for part in into.chunks_mut(HUGE) {
-            let body = &mut *self.body()?;
-            let foreign = body.foreign()?;
-            py.detach(|| foreign.read_raw(part))
-                .map_err(|error| self.failed(py, error))?;
+        for part in view.bytes_mut().chunks_mut(HUGE) {
+            let read = match &mut *self.body()? {
+                Body::Planned { planned, block, .. } => planned
+                    .take(block.get().bytes(), part.len() as u64)
+                    .map(|data| part.copy_from_slice(data)),
+                // One byte is not worth letting others run.
+                body if part.len() == 1 => body.foreign()?.read_raw(part),
+                body => {
+                    let foreign = body.foreign()?;
+                    py.detach(|| foreign.read_raw(part))
+                }
+            };
+            read.map_err(|error| self.failed(py, error))?;
             py.check_signals()?;
         }
         Ok(())
@@ -331,18 +361,32 @@ impl Reader {
 
     /// Passes over bytes of the array that comes next.
     fn skip_raw(&self, py: Python<'_>, count: u64) -> PyResult<()> {
-        self.with_foreign(py, |foreign| foreign.skip_raw(count))
+        match &mut *self.body()? {
+            Body::Planned { planned, block, .. } => {
+                planned.take(block.get().bytes(), count).map(|_| ())
+            }
+            body => body.foreign()?.skip_raw(count),
+        }
+        .map_err(|error| self.failed(py, error))
     }
 
     /// Where in the stream the next byte lies.
-    fn position(&self, py: Python<'_>) -> PyResult<u64> {
-        self.with_foreign(py, |foreign| Ok(foreign.position()))
+    fn position(&self) -> PyResult<u64> {
+        Ok(match &mut *self.body()? {
+            Body::Planned { planned, .. } => planned.position(),
+            body => body.foreign()?.position(),
+        })
     }
 
     /// Goes into the pickle that lies where an array's bytes would.
     fn enter(&self, py: Python<'_>) -> PyResult<()> {
-        self.with_foreign(py, Foreign::enter)?;
-        if let Body::Streamed { owed, .. } = &mut *self.body()? {
+        let body = &mut *self.body()?;
+        match &mut *body {
+            Body::Planned { planned, .. } => planned.enter(),
+            body => body.foreign()?.enter(),
+        }
+        .map_err(|error| self.failed(py, error))?;
+        if let Body::Streamed { owed, .. } | Body::Planned { owed, .. } = body {
             owed.push(0);
         }
         Ok(())
@@ -350,15 +394,24 @@ impl Reader {
 
     /// Leaves the pickle that was entered.
     fn leave(&self, py: Python<'_>) -> PyResult<()> {
-        if let Body::Streamed { owed, .. } = &mut *self.body()? {
+        let body = &mut *self.body()?;
+        if let Body::Streamed { owed, .. } | Body::Planned { owed, .. } = body {
             owed.pop();
         }
-        self.with_foreign(py, Foreign::leave)
+        match &mut *body {
+            Body::Planned { planned, .. } => planned.leave(),
+            body => body.foreign()?.leave(),
+        }
+        .map_err(|error| self.failed(py, error))
     }
 
     /// Goes on behind an array.
     fn resume(&self, py: Python<'_>) -> PyResult<()> {
-        self.with_foreign(py, Foreign::resume)
+        match &mut *self.body()? {
+            Body::Planned { planned, .. } => planned.resume(),
+            body => body.foreign()?.resume(),
+        }
+        .map_err(|error| self.failed(py, error))
     }
 
     /// Checks what is known only at the end of the stream. Returns how many bytes were read beyond it.
@@ -389,7 +442,7 @@ impl Reader {
                 let (offset, trailer) = stored.without_checksums();
                 Some((offset, PyBytes::new(py, &trailer)))
             }
-            Body::Streamed { .. } => None,
+            Body::Streamed { .. } | Body::Planned { .. } => None,
         })
     }
 }
@@ -414,7 +467,7 @@ impl Body {
     /// Of `size` bytes that the unpickler reads, how many it has had.
     fn settle(&mut self, size: usize) -> usize {
         match self {
-            Self::Streamed { owed, .. } => {
+            Self::Streamed { owed, .. } | Self::Planned { owed, .. } => {
                 let Some(owed) = owed.last_mut() else {
                     return 0;
                 };
@@ -437,14 +490,14 @@ impl Body {
                 }
                 streamed.arrive()
             }
-            Self::Stored { .. } => None,
+            Self::Stored { .. } | Self::Planned { .. } => None,
         }
     }
 
     fn foreign(&mut self) -> PyResult<&mut Foreign<Input>> {
         match self {
             Self::Streamed { streamed, .. } => Ok(streamed.foreign()),
-            Self::Stored { .. } => Err(PyRuntimeError::new_err(
+            Self::Stored { .. } | Self::Planned { .. } => Err(PyRuntimeError::new_err(
                 "this file has no arrays of joblib's",
             )),
         }
@@ -469,14 +522,6 @@ impl Reader {
         error
     }
 
-    fn with_foreign<T>(
-        &self,
-        py: Python<'_>,
-        act: impl FnOnce(&mut Foreign<Input>) -> Result<T, Error>,
-    ) -> PyResult<T> {
-        act(self.body()?.foreign()?).map_err(|error| self.failed(py, error))
-    }
-
     fn fill<'a>(&self, py: Python<'_>, body: &'a mut Body) -> PyResult<&'a [u8]> {
         py.check_signals()?;
         match body {
@@ -488,6 +533,7 @@ impl Reader {
                     .map_err(|error| self.failed(py, error))?;
                 streamed.fill()
             }
+            Body::Planned { planned, block, .. } => Ok(planned.fill(block.get().bytes())),
         }
         .map_err(|error| self.failed(py, error))
     }
@@ -498,6 +544,7 @@ impl Reader {
             Body::Streamed { streamed, .. } => streamed
                 .consume(count)
                 .map_err(|error| self.failed(py, error))?,
+            Body::Planned { planned, .. } => planned.consume(count),
         }
         Ok(())
     }

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use retain_format::foreign::Foreign;
 use retain_format::sign::claimed_signer;
 use retain_format::verify::{
     Budgets, Format, NameVerdict, Policy, Report, Seeking, Slice, Stream, Verdict, verify,
 };
-use retain_format::{Codec, Error, Seekable, Stored};
+use retain_format::{Codec, Error, ReadAt, Seekable, Stored};
 
 use super::block::Block;
 use super::faults::raised;
@@ -50,7 +49,6 @@ pub(crate) fn scan_file(
             None => verify(Seeking::new(file.try_clone()?, size), &policy)?,
         };
         if report.format == Format::Retain && report.verdict != Verdict::Unsafe {
-            std::io::Seek::rewind(&mut &file)?;
             check_index(&mut report, file, codec);
         }
         Ok(Ok((report, codec, size, signed)))
@@ -71,9 +69,10 @@ pub(crate) fn scan_block<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let _stay = Stay::begin();
     let held = block.get();
-    let report = py
+    let mut report = py
         .detach(|| verify(Slice::new(held.bytes()), &policy(trusted, limit)))
         .map_err(|error| raised(py, error, None))?;
+    held.verified(std::mem::take(&mut report.plan));
     plain(py, report, held.codec, held.size, held.signed)
 }
 
@@ -81,20 +80,18 @@ pub(crate) fn scan_block<'py>(
 /// that were verified.
 fn check_index(report: &mut Report, file: File, codec: Option<Codec>) {
     let checked = || -> Result<(), Error> {
-        match codec {
-            None => match Stored::open(file.try_clone()?)? {
-                Ok(stored) => stored.check_index(Foreign::seekable(file)),
-                Err(_) => Ok(()),
-            },
-            Some(Codec::Zstd) => match Seekable::open(file.try_clone()?)? {
-                Some(seekable) => match Stored::open(seekable)? {
-                    Ok(stored) => stored.check_index(Foreign::new(Codec::Zstd.decoder(file)?)),
-                    Err(_) => Ok(()),
-                },
-                None => Ok(()),
+        let place: Box<dyn ReadAt> = match codec {
+            None => Box::new(file),
+            Some(Codec::Zstd) => match Seekable::open(file)? {
+                Some(seekable) => Box::new(seekable),
+                None => return Ok(()),
             },
             // Read from front to back, as it was verified.
-            Some(_) => Ok(()),
+            Some(_) => return Ok(()),
+        };
+        match Stored::open(place)? {
+            Ok(stored) => stored.check_plan(&report.plan),
+            Err(_) => Ok(()),
         }
     };
     if let Err(error) = checked() {
