@@ -96,7 +96,7 @@ impl<R: Read> Streamed<R> {
                 .windows(marker.len())
                 .rposition(|bytes| bytes == marker)
         };
-        self.ours == Some(true) && marked(TRAILER_MARKER) > marked(MARKER)
+        self.ours == Some(true) && self.trailer.is_none() && marked(TRAILER_MARKER) > marked(MARKER)
     }
 
     /// Reads a buffer into `into`, which has its length, and goes on behind it.
@@ -142,6 +142,7 @@ impl<R: Read> Streamed<R> {
             left -= part as u64;
         }
         self.trailer = Some((Trailer::parse(&record, offset)?, offset));
+        self.recent.clear();
         self.sum = std::mem::replace(&mut self.skeleton, Checksum::new()).finish();
         self.foreign.resume()
     }

@@ -125,10 +125,28 @@ impl Domain for Wrappers {
         payload: &[u8],
     ) -> Result<Known, Error> {
         Ok(match opcode {
-            op::SHORT_BINUNICODE | op::BINUNICODE if (7..=48).contains(&payload.len()) => {
+            op::SHORT_BINUNICODE
+            | op::BINUNICODE
+            | op::BINUNICODE8
+            | op::SHORT_BINSTRING
+            | op::BINSTRING
+                if (7..=48).contains(&payload.len()) =>
+            {
                 Self::text(payload)
             }
             op::SHORT_BINBYTES if payload.starts_with(PADDING) => Known::Padding,
+            _ => Known::Nothing,
+        })
+    }
+
+    fn line(&mut self, _at: u64, opcode: u8, line: &[u8]) -> Result<Known, Error> {
+        Ok(match opcode {
+            op::UNICODE => Self::text(line),
+            op::STRING => {
+                let line = line.trim_ascii();
+                let inside = line.get(1..line.len().saturating_sub(1));
+                Self::text(inside.unwrap_or_default())
+            }
             _ => Known::Nothing,
         })
     }

@@ -641,9 +641,17 @@ impl Domain for Verifier<'_> {
                 .map_or(Kind::Data, |object| object.kind)
             {
                 Kind::Trusted => self.trusted_build(instance, state),
+                Kind::Wrapper
+                    if self
+                        .arena
+                        .object(instance)
+                        .is_some_and(|object| object.built) =>
+                {
+                    refuse("an array of joblib's whose state is set twice")
+                }
                 Kind::Wrapper => match self.wrapper_build(at, state) {
                     Ok(raw) => {
-                        self.unbuilt -= 1;
+                        self.set_built(instance, 0, Value::None);
                         return Ok((raw.array, Some(raw)));
                     }
                     Err(reason) => {

@@ -7,6 +7,17 @@ use super::policy::is_powerful;
 use super::report::NameVerdict;
 use super::{python2, text};
 
+/// Whether a loader sees one of joblib's stand-ins for an array in this name, whatever is trusted.
+fn is_wrapper(module: &str, name: &str) -> bool {
+    matches!(
+        module.strip_prefix("sklearn.externals.").unwrap_or(module),
+        "joblib.numpy_pickle" | "joblib.numpy_pickle_compat"
+    ) && matches!(
+        name,
+        "NumpyArrayWrapper" | "NDArrayWrapper" | "ZNDArrayWrapper"
+    )
+}
+
 impl Verifier<'_> {
     /// Whether the value is one of these names of a module.
     pub(super) fn is_global(&self, value: Value, module: &str, names: &[&str]) -> bool {
@@ -70,7 +81,12 @@ impl Verifier<'_> {
         let private = name
             .split('.')
             .any(|part| part.starts_with("__") && !part.starts_with("__pyx_unpickle_"));
-        let (verdict, reason) = if rule.is_some() {
+        let (verdict, reason) = if is_wrapper(module, name) && rule.is_none() {
+            (
+                NameVerdict::Refused,
+                "an array in another file, or a layout of joblib's that is not verified",
+            )
+        } else if rule.is_some() {
             (NameVerdict::Allowed, "a rule checks how it is used")
         } else if name.contains('.') && self.protocol < 4 {
             (NameVerdict::Refused, "a name with a dot, before protocol 4")

@@ -1,6 +1,9 @@
 //! Where the opcodes of a stream lie that was verified, and what lies between them.
 
+use std::io::Read;
+
 use crate::Error;
+use crate::foreign::{Foreign, Pause};
 use crate::layout::Buffer;
 use crate::opcode::BINPERSID;
 
@@ -46,6 +49,40 @@ impl Plan {
 
     pub(super) fn end(&mut self, end: u64) {
         self.end = end;
+    }
+
+    /// Checks that a reader which finds the arrays by itself finds them where the verifier did: then what was verified is
+    /// what it reads.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if it does not, and those of the stream.
+    pub fn check<R: Read>(&self, mut foreign: Foreign<R>) -> Result<(), Error> {
+        let differs = || Error::Corrupt("its arrays can be taken to lie in two ways".into());
+        let mut arrays = self.cuts.iter().filter(|cut| cut.array);
+        loop {
+            let filled = foreign.fill()?.len();
+            if !foreign.offers() {
+                if filled == 0 {
+                    break;
+                }
+                foreign.consume(filled);
+                continue;
+            }
+            let length = match foreign.arrive() {
+                Some(Pause::Buffer { length, .. }) => length,
+                Some(Pause::Array(_)) => match arrays.next() {
+                    Some(cut) if cut.start == foreign.position() => cut.end - cut.start,
+                    _ => return Err(differs()),
+                },
+                None => return Err(differs()),
+            };
+            foreign.skip_raw(length)?;
+            foreign.resume()?;
+        }
+        if arrays.next().is_some() || foreign.position() != self.end {
+            return Err(differs());
+        }
+        Ok(())
     }
 
     /// Whether an index of buffers, and of where the trailer's record lies, tells of payloads only: then taking them out of

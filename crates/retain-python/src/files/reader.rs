@@ -314,7 +314,8 @@ impl Reader {
                 if streamed.at_trailer() {
                     py.detach(|| streamed.read_trailer(length))
                         .map_err(|error| self.failed(py, error))?;
-                    return Ok(Some(PyBytes::new(py, b"").into_any()));
+                    // It is dropped at once in any file that retain wrote.
+                    return Ok(Some(py.None().into_bound(py)));
                 }
                 let (object, into) = self.allocated(py, length, !read_only)?;
                 py.detach(|| streamed.read_buffer(read_only, into))

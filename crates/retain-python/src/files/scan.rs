@@ -1,19 +1,21 @@
 //! What a file is, without running it.
 
 use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use retain_format::foreign::Foreign;
 use retain_format::sign::claimed_signer;
 use retain_format::verify::{
-    Budgets, Format, NameVerdict, Policy, Report, Seeking, Slice, Stream, Verdict, verify,
+    Budgets, Format, NameVerdict, Policy, Refusal, Report, Seeking, Slice, Stream, Verdict, verify,
 };
 use retain_format::{Codec, Error, ReadAt, Seekable, Stored};
 
 use super::block::Block;
 use super::faults::raised;
-use super::input::read_into;
+use super::input::{Input, read_into};
 use super::open::other;
 use crate::ending::Stay;
 
@@ -48,8 +50,8 @@ pub(crate) fn scan_file(
             Some(codec) => verify(Stream::new(codec.decoder(file.try_clone()?)?), &policy)?,
             None => verify(Seeking::new(file.try_clone()?, size), &policy)?,
         };
-        if report.format == Format::Retain && report.verdict != Verdict::Unsafe {
-            check_index(&mut report, file, codec);
+        if matches!(report.verdict, Verdict::Safe | Verdict::NeedsTrust) {
+            check_plan(&mut report, file, codec);
         }
         Ok(Ok((report, codec, size, signed)))
     });
@@ -76,10 +78,20 @@ pub(crate) fn scan_block<'py>(
     plain(py, report, held.codec, held.size, held.signed)
 }
 
-/// Lets the verdict be that the file is damaged if it has an index that lies: `load` would run other opcodes than those
-/// that were verified.
-fn check_index(report: &mut Report, file: File, codec: Option<Codec>) {
+/// Lets the verdict be that the file is unsafe if `load` would read it otherwise than it was verified: by an index that
+/// lies, or by seeing arrays elsewhere.
+fn check_plan(report: &mut Report, file: File, codec: Option<Codec>) {
+    let plan = std::mem::take(&mut report.plan);
     let checked = || -> Result<(), Error> {
+        io::Seek::rewind(&mut &file)?;
+        let foreign = match codec {
+            None => Foreign::seekable(Input::File(file.try_clone()?)),
+            Some(codec) => Foreign::new(Input::Decoder(codec.decoder(file.try_clone()?)?)),
+        };
+        plan.check(foreign)?;
+        if report.format != Format::Retain {
+            return Ok(());
+        }
         let place: Box<dyn ReadAt> = match codec {
             None => Box::new(file),
             Some(Codec::Zstd) => match Seekable::open(file)? {
@@ -90,13 +102,16 @@ fn check_index(report: &mut Report, file: File, codec: Option<Codec>) {
             Some(_) => return Ok(()),
         };
         match Stored::open(place)? {
-            Ok(stored) => stored.check_plan(&report.plan),
+            Ok(stored) => stored.check_plan(&plan),
             Err(_) => Ok(()),
         }
     };
     if let Err(error) = checked() {
-        report.verdict = Verdict::Damaged;
-        report.damage = Some(error.to_string());
+        report.verdict = Verdict::Unsafe;
+        report.refusals.push(Refusal {
+            offset: 0,
+            reason: error.to_string(),
+        });
     }
 }
 
