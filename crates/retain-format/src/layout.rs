@@ -235,8 +235,8 @@ impl Trailer {
         let mut bytes = vec![0; size + 2];
         source.read_exact_at(&mut bytes, offset)?;
         let (record, after) = bytes.split_at(size);
-        if opening[0] != BINBYTES8 || after[0] != POP || !matches!(after[1], STOP | SHORT_BINBYTES)
-        {
+        let signed = || crate::sign::follows(source, offset + size as u64 + 1);
+        if opening[0] != BINBYTES8 || after[0] != POP || !(after[1] == STOP || signed()?) {
             return Err(damaged());
         }
         let trailer = Self::parse(record, offset)?;

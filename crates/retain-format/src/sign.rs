@@ -17,8 +17,8 @@ use crate::error::Error;
 use crate::read_at::ReadAt;
 
 pub use keys::{PublicKey, SecretKey};
-pub(crate) use record::unsigned_len;
 use record::{Container, encode, find};
+pub(crate) use record::{PLAIN_LENGTH, follows, unsigned_len};
 
 /// Keeps these hashes apart from all other uses of BLAKE3.
 const HASH_CONTEXT: &str = "retain 2026-11 a file and its signature, raw bytes";

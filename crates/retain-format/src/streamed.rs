@@ -124,11 +124,11 @@ impl<R: Read> Streamed<R> {
         self.foreign.resume()
     }
 
-    /// Reads the trailer, of `len` bytes, and goes on behind it.
+    /// Reads the trailer's record, of `len` bytes, and goes on behind it.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if it is damaged, and those of the stream.
-    pub fn read_trailer(&mut self, len: u64) -> Result<(), Error> {
+    pub fn read_trailer(&mut self, len: u64) -> Result<Vec<u8>, Error> {
         // As bytes arrive: the length is only a claim.
         let mut record = Vec::new();
         self.pass_start(true, len);
@@ -144,7 +144,8 @@ impl<R: Read> Streamed<R> {
         self.trailer = Some((Trailer::parse(&record, offset)?, offset));
         self.recent.clear();
         self.sum = std::mem::replace(&mut self.skeleton, Checksum::new()).finish();
-        self.foreign.resume()
+        self.foreign.resume()?;
+        Ok(record)
     }
 
     /// The opcode and length before a buffer, which the unpickler does not see.

@@ -62,7 +62,7 @@ def safe_load(filename: Any, trusted: Iterable[str] = (), *, max_bytes: int = LI
         block = Block.of_file(filename, max_bytes)
     if isinstance(block, bytes):
         return _safe_other(filename, block)
-    found = scan_block(block, granted, max_bytes)
+    found = scan_block(block, granted, max_bytes, False)
     _refuse(found, source)
     lookup = _Lookup(found, granted, source)
     reader = Reader.of_block(block)

@@ -73,13 +73,13 @@ def _pickled(path: str, start: bytes, trusted: list[str]) -> dict[str, Any]:
         if start.startswith(Z_PREFIX):
             with open(path, "rb") as file:
                 block: Any = Block.of(BytesIO(read_z(file, path)), LIMIT)
-            found = scan_block(block, trusted, LIMIT)
+            found = scan_block(block, trusted, LIMIT, True)
             return {**found, "format": "joblib", "codec": "zlib", "size": size}
         found = scan_file(path, trusted, LIMIT)
         if found["verdict"] == "unsafe":
             # Some of what is refused in passing is harmless to those who look at all of it.
             block = Block.of_file(path, LIMIT)
-            found = scan_block(block, trusted, LIMIT)
+            found = scan_block(block, trusted, LIMIT, True)
     except CorruptFileError as error:
         found = {**_NOTHING, "format": "unknown", "verdict": "damaged", "damage": error.reason, "size": size}
     return dict(found)

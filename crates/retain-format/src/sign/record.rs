@@ -13,6 +13,8 @@ const _: () = assert!(RECORD == RECORD_LEN as usize);
 /// `SHORT_BINBYTES` and its length; POP and STOP.
 const PLAIN_HEAD: [u8; 2] = [opcode::SHORT_BINBYTES, RECORD_LEN];
 const PLAIN_TAIL: [u8; 2] = [opcode::POP, opcode::STOP];
+/// How many bytes a signature adds to a plain file.
+pub(crate) const PLAIN_LENGTH: u64 = 2 + RECORD as u64 + 1;
 /// A skippable frame, and its length.
 const ZSTD_HEAD: [u8; 8] = [0x5a, 0x2a, 0x4d, 0x18, RECORD_LEN, 0, 0, 0];
 
@@ -74,6 +76,19 @@ pub(super) fn find(
 }
 
 /// The length of a zstd file without the signature at its end, if there is one.
+/// Whether at `offset` there is what a plain file has for a signature, up to its STOP.
+pub(crate) fn follows(source: &(impl ReadAt + ?Sized), offset: u64) -> io::Result<bool> {
+    let mut bytes = [0; PLAIN_HEAD.len() + RECORD + PLAIN_TAIL.len()];
+    if offset.saturating_add(bytes.len() as u64) > source.len() {
+        return Ok(false);
+    }
+    source.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes
+        .strip_prefix(&PLAIN_HEAD)
+        .and_then(|rest| rest.strip_prefix(&MAGIC))
+        .is_some_and(|rest| rest.ends_with(&PLAIN_TAIL)))
+}
+
 pub(crate) fn unsigned_len(source: &(impl ReadAt + ?Sized)) -> io::Result<u64> {
     Ok(find(source, Container::Zstd)?.map_or(source.len(), |found| found.covered))
 }

@@ -96,7 +96,9 @@ impl Plan {
         let last = payloads.next_back();
         listed
             && last.is_some_and(|&(offset, len, writable)| {
-                offset == trailer && !writable && offset + len + 2 == self.end
+                let behind = offset.saturating_add(len).saturating_add(2);
+                let ends = behind == self.end || behind + crate::sign::PLAIN_LENGTH == self.end;
+                offset == trailer && !writable && ends
             })
             && self.cuts.is_empty()
     }

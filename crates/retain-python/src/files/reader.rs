@@ -312,10 +312,10 @@ impl Reader {
                     return Ok(None);
                 };
                 if streamed.at_trailer() {
-                    py.detach(|| streamed.read_trailer(length))
+                    let record = py
+                        .detach(|| streamed.read_trailer(length))
                         .map_err(|error| self.failed(py, error))?;
-                    // It is dropped at once in any file that retain wrote.
-                    return Ok(Some(py.None().into_bound(py)));
+                    return Ok(Some(PyBytes::new(py, &record).into_any()));
                 }
                 let (object, into) = self.allocated(py, length, !read_only)?;
                 py.detach(|| streamed.read_buffer(read_only, into))

@@ -9,13 +9,14 @@ use pyo3::types::{PyDict, PyList};
 use retain_format::foreign::Foreign;
 use retain_format::sign::claimed_signer;
 use retain_format::verify::{
-    Budgets, Format, NameVerdict, Policy, Refusal, Report, Seeking, Slice, Stream, Verdict, verify,
+    Budgets, Format, NameVerdict, Plan, Policy, Refusal, Report, Seeking, Slice, Stream, Verdict,
+    verify,
 };
 use retain_format::{Codec, Error, ReadAt, Seekable, Stored};
 
 use super::block::Block;
 use super::faults::raised;
-use super::input::{Input, read_into};
+use super::input::read_into;
 use super::open::other;
 use crate::ending::Stay;
 
@@ -50,9 +51,7 @@ pub(crate) fn scan_file(
             Some(codec) => verify(Stream::new(codec.decoder(file.try_clone()?)?), &policy)?,
             None => verify(Seeking::new(file.try_clone()?, size), &policy)?,
         };
-        if matches!(report.verdict, Verdict::Safe | Verdict::NeedsTrust) {
-            check_plan(&mut report, file, codec);
-        }
+        check_file(&mut report, file, codec);
         Ok(Ok((report, codec, size, signed)))
     });
     match scanned.map_err(|error| raised(py, error, Some(&filename)))? {
@@ -61,57 +60,85 @@ pub(crate) fn scan_file(
     }
 }
 
-/// Tells what the file in `block` is.
+/// Tells what the file in `block` is; with `as_loaded`, whether `load` would read it as it was verified, too.
 #[pyfunction]
 pub(crate) fn scan_block<'py>(
     py: Python<'py>,
     block: &Bound<'py, Block>,
     trusted: Vec<String>,
     limit: u64,
+    as_loaded: bool,
 ) -> PyResult<Bound<'py, PyDict>> {
     let _stay = Stay::begin();
     let held = block.get();
     let mut report = py
-        .detach(|| verify(Slice::new(held.bytes()), &policy(trusted, limit)))
+        .detach(|| -> Result<_, Error> {
+            let mut report = verify(Slice::new(held.bytes()), &policy(trusted, limit))?;
+            if as_loaded {
+                check_bytes(&mut report, held.bytes());
+            }
+            Ok(report)
+        })
         .map_err(|error| raised(py, error, None))?;
     held.verified(std::mem::take(&mut report.plan));
     plain(py, report, held.codec, held.size, held.signed)
 }
 
-/// Lets the verdict be that the file is unsafe if `load` would read it otherwise than it was verified: by an index that
-/// lies, or by seeing arrays elsewhere.
-fn check_plan(report: &mut Report, file: File, codec: Option<Codec>) {
-    let plan = std::mem::take(&mut report.plan);
-    let checked = || -> Result<(), Error> {
+/// Lets the verdict be that the file is unsafe if `load` would read it otherwise than it was verified.
+fn check_bytes(report: &mut Report, bytes: &[u8]) {
+    check(report, |plan, ours| {
+        plan.check(Foreign::new(bytes))?;
+        check_index(plan, ours, bytes)
+    });
+}
+
+/// The same, of a file.
+fn check_file(report: &mut Report, file: File, codec: Option<Codec>) {
+    check(report, |plan, ours| {
         io::Seek::rewind(&mut &file)?;
-        let foreign = match codec {
-            None => Foreign::seekable(Input::File(file.try_clone()?)),
-            Some(codec) => Foreign::new(Input::Decoder(codec.decoder(file.try_clone()?)?)),
-        };
-        plan.check(foreign)?;
-        if report.format != Format::Retain {
-            return Ok(());
+        let input = file.try_clone()?;
+        match codec {
+            None => {
+                plan.check(Foreign::seekable(input))?;
+                check_index(plan, ours, file)
+            }
+            Some(codec) => {
+                plan.check(Foreign::new(codec.decoder(input)?))?;
+                match codec {
+                    Codec::Zstd => match Seekable::open(file)? {
+                        Some(seekable) => check_index(plan, ours, seekable),
+                        None => Ok(()),
+                    },
+                    // Read from front to back, as it was verified.
+                    _ => Ok(()),
+                }
+            }
         }
-        let place: Box<dyn ReadAt> = match codec {
-            None => Box::new(file),
-            Some(Codec::Zstd) => match Seekable::open(file)? {
-                Some(seekable) => Box::new(seekable),
-                None => return Ok(()),
-            },
-            // Read from front to back, as it was verified.
-            Some(_) => return Ok(()),
-        };
-        match Stored::open(place)? {
-            Ok(stored) => stored.check_plan(&plan),
-            Err(_) => Ok(()),
-        }
-    };
-    if let Err(error) = checked() {
+    });
+}
+
+fn check(report: &mut Report, as_loaded: impl FnOnce(&Plan, bool) -> Result<(), Error>) {
+    if !matches!(report.verdict, Verdict::Safe | Verdict::NeedsTrust) {
+        return;
+    }
+    if let Err(error) = as_loaded(&report.plan, report.format == Format::Retain) {
         report.verdict = Verdict::Unsafe;
         report.refusals.push(Refusal {
             offset: 0,
             reason: error.to_string(),
         });
+    }
+}
+
+/// `load` believes the index of a file that retain wrote, if there is one.
+fn check_index<S: ReadAt>(plan: &Plan, ours: bool, source: S) -> Result<(), Error> {
+    if !ours {
+        return Ok(());
+    }
+    match Stored::open(source) {
+        Ok(Ok(stored)) => stored.check_plan(plan),
+        // It is read from front to back then.
+        Ok(Err(_)) | Err(_) => Ok(()),
     }
 }
 
