@@ -88,6 +88,11 @@ impl<R: Read> Streamed<R> {
         self.foreign.arrive()
     }
 
+    /// Whether the stream is a retain file, as far as its head has passed.
+    pub fn is_ours(&self) -> bool {
+        self.ours == Some(true)
+    }
+
     /// Whether what comes next is the trailer, and not a buffer of the value: it is read by
     /// [`read_trailer`](Self::read_trailer).
     pub fn at_trailer(&self) -> bool {

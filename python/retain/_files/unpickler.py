@@ -55,7 +55,7 @@ class Unpickler(_pickle.Unpickler):
         self._filename = filename
         self._mmap_mode = mmap_mode
         self._native = native
-        self._lookup = find_class or super().find_class
+        self._lookup = find_class
         self._is_trusted = find_class is None
 
     def find_class(self, module: str, name: str) -> Any:
@@ -67,7 +67,8 @@ class Unpickler(_pickle.Unpickler):
             from retain._files.mapped import from_buffer, native_from_buffer
 
             return native_from_buffer if self._native else from_buffer
-        return self._lookup(module, name)
+        # Not kept as a method: an unpickler that refers to itself would stay, with its file, until it is found.
+        return super().find_class(module, name) if self._lookup is None else self._lookup(module, name)
 
     def persistent_load(self, pid: object) -> Any:
         """Return the array whose wrapper is `pid`."""
@@ -97,20 +98,24 @@ class Unpickler(_pickle.Unpickler):
         """
         try:
             return super().load()
-        except CorruptFileError:
-            raise
-        except _DAMAGE as error:
+        except Exception as error:
             _raise_damage(error, self._reader, self._filename)
             raise
 
 
-def _raise_damage(error: BaseException, reader: Reader, filename: str | None) -> None:
+def _raise_damage(error: Exception, reader: Reader, filename: str | None) -> None:
     """Raise what an error amounts to that was caught around an unpickler, if it is the file's damage."""
-    fault = reader.fault
-    if fault is not None:
-        raise fault from None
+    # Checksums that come last in the stream are checked now: damage leads to errors of any kind.
+    damage = reader.damage()
+    try:
+        if damage is not None and damage is not error:
+            raise damage from (None if isinstance(error, _DAMAGE) else error)
+    finally:
+        # The exception refers to this frame.
+        del damage
     # Raised by the unpickler, not in a function that the stream called.
-    if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+    alone = error.__traceback__ is not None and error.__traceback__.tb_next is None
+    if alone and isinstance(error, _DAMAGE) and not isinstance(error, CorruptFileError):
         raise CorruptFileError(_reason(error), filename) from error
 
 
@@ -137,9 +142,7 @@ class _Arrays:
         nested = _Nested(self._reader, self._find_class)
         try:
             value = nested.load()
-        except CorruptFileError:
-            raise
-        except _DAMAGE as error:
+        except Exception as error:
             _raise_damage(error, self._reader, self._filename)
             raise
         self._reader.leave()

@@ -9,11 +9,15 @@ pub(super) const HUGE: usize = 4 << 20;
 
 /// A new bytearray and its memory, to be filled before anyone else sees it.
 pub(super) fn new_bytearray(py: Python<'_>, len: isize) -> PyResult<(Bound<'_, PyAny>, &mut [u8])> {
-    // SAFETY: with a null pointer, an object with so many bytes of memory is made that nothing else refers to yet. Memory
-    // of C's allocator holds bytes, whichever.
+    // SAFETY: an object is made that nothing else refers to yet, and so many bytes of memory for it. Memory of C's
+    // allocator holds bytes, whichever. Made with its length at once, it would be given up unfinished where there is no
+    // memory, to the interpreter's dismay.
     unsafe {
-        let object = ffi::PyByteArray_FromStringAndSize(std::ptr::null(), len);
+        let object = ffi::PyByteArray_FromStringAndSize(std::ptr::null(), 0);
         let object = Bound::from_owned_ptr_or_err(py, object)?;
+        if ffi::PyByteArray_Resize(object.as_ptr(), len) < 0 {
+            return Err(PyErr::fetch(py));
+        }
         let start = ffi::PyByteArray_AsString(object.as_ptr());
         let bytes = std::slice::from_raw_parts_mut(start.cast::<u8>(), len.unsigned_abs());
         Ok((object, bytes))
@@ -26,7 +30,7 @@ pub(super) fn new_bytes(py: Python<'_>, len: isize) -> PyResult<(Bound<'_, PyAny
         // The one that all share.
         return Ok((PyBytes::new(py, b"").into_any(), &mut []));
     }
-    // SAFETY: as above; a bytes object of one byte, which others may share, is made anew with a null pointer, too.
+    // SAFETY: as above, made with a null pointer at once; a bytes object of one byte, which others may share, is made anew with a null pointer, too.
     unsafe {
         let object = ffi::PyBytes_FromStringAndSize(std::ptr::null(), len);
         let object = Bound::from_owned_ptr_or_err(py, object)?;

@@ -2,6 +2,7 @@
 
 mod block;
 mod faults;
+mod held;
 mod input;
 mod keys;
 mod memory;

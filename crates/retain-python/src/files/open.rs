@@ -7,6 +7,7 @@ use retain_format::foreign::{Foreign, Pause};
 use retain_format::machine::Limits;
 use retain_format::{Codec, Error, Head, Seekable, Stored};
 
+use super::held::head_of;
 use super::input::{Input, Source, read_into};
 use super::reader::{Body, Place};
 
@@ -68,7 +69,7 @@ pub(super) fn open(file: File) -> Result<Opened, Error> {
 }
 
 fn open_plain(mut file: File, start: &[u8], len: u64) -> Result<Opened, Error> {
-    if let Some(head) = Head::parse(start)? {
+    if let Some(head) = head_of(start)? {
         let opened =
             Stored::open(Box::new(file.try_clone()?) as Place).and_then(|stored| match stored {
                 Ok(mut stored) => stored.check_skeleton().map(|()| Some(stored)),
@@ -98,20 +99,18 @@ fn cut_short(file: File, len: u64, head: Head) -> Option<Error> {
     if head.trailer < len {
         return None;
     }
-    let limits = Limits {
-        end: len,
-        ..Limits::default()
-    };
-    let mut foreign = Foreign::seekable(Input::File(file)).limited(limits);
+    let mut foreign = Foreign::seekable(Input::File(file));
     while let Ok(filled) = foreign.fill().map(<[u8]>::len) {
         if foreign.offers() {
             let Some(Pause::Buffer { length, .. }) = foreign.arrive() else {
                 break;
             };
-            if foreign
-                .skip_raw(length)
-                .and_then(|()| foreign.resume())
-                .is_err()
+            let there = len.saturating_sub(foreign.position());
+            if there < length
+                || foreign
+                    .skip_raw(length)
+                    .and_then(|()| foreign.resume())
+                    .is_err()
             {
                 return Some(Error::Truncated(format!(
                     "the file ends in the middle of array {} of {}",

@@ -10,10 +10,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 use retain_format::foreign::{Foreign, Pause};
 use retain_format::verify::Planned;
-use retain_format::{Buffer, Codec, Error, Head, ReadAt, Skeleton, Stored, Streamed, Window};
+use retain_format::{
+    Buffer, Codec, Error, HEAD_LEN, Head, ReadAt, Skeleton, Stored, Streamed, Window,
+};
 
 use super::block::{Block, InMemory};
 use super::faults::raised;
+use super::held::{Held, check_rest, head_is_damaged, head_of};
 use super::input::{Input, Source};
 use super::memory::{HUGE, huge_pages, new_bytearray, new_bytes};
 use super::open::{COMPRESSED, Opened, START, open, other, read_start};
@@ -50,6 +53,8 @@ pub(super) enum Body {
         streamed: Box<Streamed<Input>>,
         /// Opcodes that the unpickler has had but not yet read, as it sees it; of the streams around this one, too.
         owed: Vec<usize>,
+        /// What was read before the unpickler began.
+        held: Held,
     },
     /// A file in memory, as it was verified.
     Planned {
@@ -87,6 +92,7 @@ impl Reader {
             block: None,
             fault: Mutex::default(),
         };
+        reader.hold(py)?;
         Ok(Bound::new(py, reader)?.into_any())
     }
 
@@ -140,6 +146,7 @@ impl Reader {
             block: None,
             fault: Mutex::default(),
         };
+        reader.hold(py)?;
         Ok(Bound::new(py, reader)?.into_any())
     }
 
@@ -204,11 +211,39 @@ impl Reader {
         self.codec.map(Codec::name)
     }
 
-    /// The last error that was raised here.
-    #[getter]
-    fn fault<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        fault.as_ref().map(|fault| fault.bind(py).clone())
+    /// What is wrong with the file, now that the unpickler has failed: what was raised here, or else what the rest of the
+    /// stream brings to light. Told once, since an exception refers to those who handle it.
+    fn damage<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let _stay = Stay::begin();
+        let fault = self
+            .fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(fault) = fault {
+            return Ok(Some(fault.bind(py).clone()));
+        }
+        let Body::Streamed { streamed, .. } = &mut *self.body()? else {
+            return Ok(None);
+        };
+        Ok(match py.detach(|| check_rest(streamed)) {
+            Ok(()) => None,
+            // What keeps it from being read is another matter.
+            Err(Error::Io(error))
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+                ) =>
+            {
+                None
+            }
+            Err(error) => Some(
+                self.told(py, error)
+                    .into_value(py)
+                    .into_bound(py)
+                    .into_any(),
+            ),
+        })
     }
 
     /// Some of the next bytes, without moving on.
@@ -305,23 +340,19 @@ impl Reader {
             }
             Body::Planned { .. } => Ok(None),
             body @ Body::Streamed { .. } => {
+                if let Body::Streamed { held, .. } = body
+                    && let Some(buffer) = held.next_buffer()
+                {
+                    return Ok(Some(buffer.bind(py).clone()));
+                }
                 let Some(Pause::Buffer { length, read_only }) = body.arrive() else {
                     return Ok(None);
                 };
                 let Body::Streamed { streamed, .. } = body else {
                     return Ok(None);
                 };
-                if streamed.at_trailer() {
-                    let record = py
-                        .detach(|| streamed.read_trailer(length))
-                        .map_err(|error| self.failed(py, error))?;
-                    return Ok(Some(PyBytes::new(py, &record).into_any()));
-                }
-                let (object, into) = self.allocated(py, length, !read_only)?;
-                py.detach(|| streamed.read_buffer(read_only, into))
-                    .map_err(|error| self.failed(py, error))?;
-                py.check_signals()?;
-                Ok(Some(object))
+                self.streamed_buffer(py, streamed, length, read_only)
+                    .map(Some)
             }
         }
     }
@@ -430,7 +461,7 @@ impl Reader {
             }
             Ok(beyond)
         })
-        .map_err(|error| self.failed(py, error))
+        .map_err(|error| self.told(py, error))
     }
 
     /// Where the trailer lies, and what it is to be while the buffers are written to in place; None if it has none.
@@ -453,6 +484,7 @@ impl Body {
         Self::Streamed {
             streamed: Box::new(Streamed::new(foreign)),
             owed: vec![0],
+            held: Held::default(),
         }
     }
 
@@ -483,7 +515,7 @@ impl Body {
     /// What the unpickler asks for. It has peeked at the opcode that makes it ask, and will read it later.
     fn arrive(&mut self) -> Option<Pause> {
         match self {
-            Self::Streamed { streamed, owed } => {
+            Self::Streamed { streamed, owed, .. } => {
                 if streamed.foreign().offers()
                     && let Some(owed) = owed.last_mut()
                 {
@@ -516,11 +548,80 @@ impl Reader {
         }
     }
 
+    fn told(&self, py: Python<'_>, error: Error) -> PyErr {
+        raised(py, error, self.filename.as_ref().map(|name| name.bind(py)))
+    }
+
+    /// An error that the unpickler sees, and may hide behind one of its own.
     fn failed(&self, py: Python<'_>, error: Error) -> PyErr {
-        let error = raised(py, error, self.filename.as_ref().map(|name| name.bind(py)));
+        let error = self.told(py, error);
         let fault = Obj::from(error.value(py));
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
         error
+    }
+
+    /// Reads a retain file that comes as a stream up to its end, or as far as that is reasonable: its checksums come last,
+    /// and damaged opcodes are not for an unpickler.
+    fn hold(&self, py: Python<'_>) -> PyResult<()> {
+        let Body::Streamed { streamed, held, .. } = &mut *self.body()? else {
+            return Ok(());
+        };
+        let told = |error| self.told(py, error);
+        let mut ours = false;
+        while !held.is_full() {
+            let count = py
+                .detach(|| streamed.fill().map(<[u8]>::len))
+                .map_err(told)?;
+            if streamed.foreign().offers() {
+                let Some(Pause::Buffer { length, read_only }) =
+                    ours.then(|| streamed.arrive()).flatten()
+                else {
+                    return Ok(());
+                };
+                held.push_buffer(self.streamed_buffer(py, streamed, length, read_only)?);
+            } else if count == 0 {
+                if ours {
+                    py.detach(|| streamed.finish()).map_err(told)?;
+                    held.check_end().map_err(told)?;
+                }
+                return Ok(());
+            } else {
+                held.push(streamed.fill().map_err(told)?);
+                streamed.consume(count).map_err(told)?;
+            }
+            if !ours && held.rest().len() >= HEAD_LEN {
+                ours = head_of(held.rest()).map_err(told)?.is_some();
+                if !ours {
+                    return Ok(());
+                }
+            }
+            py.check_signals()?;
+        }
+        Ok(())
+    }
+
+    /// The buffer or the trailer that comes next in a stream.
+    fn streamed_buffer<'py>(
+        &self,
+        py: Python<'py>,
+        streamed: &mut Streamed<Input>,
+        length: u64,
+        read_only: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if !streamed.is_ours() {
+            return Err(self.failed(py, head_is_damaged()));
+        }
+        if streamed.at_trailer() {
+            let record = py
+                .detach(|| streamed.read_trailer(length))
+                .map_err(|error| self.failed(py, error))?;
+            return Ok(PyBytes::new(py, &record).into_any());
+        }
+        let (object, into) = self.allocated(py, length, !read_only)?;
+        py.detach(|| streamed.read_buffer(read_only, into))
+            .map_err(|error| self.failed(py, error))?;
+        py.check_signals()?;
+        Ok(object)
     }
 
     fn fill<'a>(&self, py: Python<'_>, body: &'a mut Body) -> PyResult<&'a [u8]> {
@@ -529,6 +630,7 @@ impl Reader {
             Body::Stored {
                 stored, skeleton, ..
             } => skeleton.fill(stored).map_err(Error::from),
+            Body::Streamed { held, .. } if !held.rest().is_empty() => Ok(held.rest()),
             Body::Streamed { streamed, .. } => {
                 py.detach(|| streamed.fill().map(|_| ()))
                     .map_err(|error| self.failed(py, error))?;
@@ -542,6 +644,7 @@ impl Reader {
     fn consume(&self, py: Python<'_>, body: &mut Body, count: usize) -> PyResult<()> {
         match body {
             Body::Stored { skeleton, .. } => skeleton.consume(count),
+            Body::Streamed { held, .. } if !held.rest().is_empty() => held.consume(count),
             Body::Streamed { streamed, .. } => streamed
                 .consume(count)
                 .map_err(|error| self.failed(py, error))?,
