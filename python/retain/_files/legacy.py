@@ -137,7 +137,7 @@ def _read_z_array(wrapper: ZNDArrayWrapper, path: str) -> Any:
     return array
 
 
-def read_z(file: BinaryIO, filename: str | None = None) -> bytes:
+def read_z(file: BinaryIO, filename: str | None = None, limit: int = sys.maxsize) -> bytes:
     """
     Return what a Z-file holds.
 
@@ -147,11 +147,13 @@ def read_z(file: BinaryIO, filename: str | None = None) -> bytes:
         At its beginning.
     filename : str, optional
         The file's name, for messages.
+    limit : int
+        How many bytes it may hold.
 
     Raises
     ------
     retain.CorruptFileError
-        Where it is damaged.
+        Where it is damaged, or holds more.
     """
     import zlib
 
@@ -161,7 +163,7 @@ def read_z(file: BinaryIO, filename: str | None = None) -> bytes:
         length = int(digits.strip().rstrip(b"L"), 16)
     except ValueError:
         length = -1
-    if prefix != Z_PREFIX or not 0 <= length < sys.maxsize:
+    if prefix != Z_PREFIX or not 0 <= length < limit:
         raise CorruptFileError("not a compressed file of joblib before 0.10", filename)
     packed = file.read()
     # Python 2's had a field one character wider. No zlib stream begins with a blank.

@@ -5,6 +5,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
+    from zipfile import ZipFile
 
     import numpy as np
 
@@ -144,6 +145,7 @@ def infos(source: str) -> list[dict[str, Any]]:
     retain.CorruptFileError
         Where the file is damaged.
     """
+    from tokenize import TokenError
     from zipfile import BadZipFile, ZipFile
     from zlib import error as zlib_error
 
@@ -156,17 +158,53 @@ def infos(source: str) -> list[dict[str, Any]]:
                 file.seek(0)
                 found = _info("", file)
                 if not found["object"] and found["offset"] + found["nbytes"] > end:
-                    raise EOFError(f"it ends after {end:,} bytes, in the middle of the array")  # noqa: TRY301
+                    raise EOFError(f"it ends after {end:,} bytes, in the middle of the array")
                 return [found]
         members = []
         with ZipFile(source) as archive:
-            for member in archive.namelist():
+            _check_members(archive)
+            for member in archive.infolist():
                 with archive.open(member) as part:
-                    # Where it lies in the archive is zip's business.
-                    members.append({**_info(member.removesuffix(".npy"), part), "offset": None})
-    except (ValueError, EOFError, BadZipFile, KeyError, NotImplementedError, zlib_error, SyntaxError) as error:
+                    found = _info(member.filename.removesuffix(".npy"), part)
+                if not found["object"] and found["offset"] + found["nbytes"] > member.file_size:
+                    raise EOFError(f"{member.filename} ends in the middle of its array")
+                # Where it lies in the archive is zip's business.
+                members.append({**found, "offset": None})
+    except _DAMAGE as error:
+        raise CorruptFileError(f"not a whole .npy or .npz file: {error}", source) from error
+    except (BadZipFile, TokenError, zlib_error) as error:
         raise CorruptFileError(f"not a whole .npy or .npz file: {error}", source) from error
     return members
+
+
+# What headers that make no sense lead to, numpy's parser of literals included.
+_DAMAGE = (
+    ValueError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    SyntaxError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
+
+
+# Arrays of items without bytes take nothing in a file and time in memory.
+_MOST_OF_NOTHING = 1 << 20
+
+
+def _check_members(archive: ZipFile) -> None:
+    """Check that no two members of an archive have one name or share bytes: such inflate to any size."""
+    members = sorted(archive.infolist(), key=lambda member: member.header_offset)
+    if len({member.filename for member in members}) < len(members):
+        raise ValueError("two members have the same name")
+    end = 0
+    for member in members:
+        if member.header_offset < end:
+            raise ValueError(f"{member.filename} shares bytes with another member")
+        end = member.header_offset + 30 + member.compress_size
 
 
 def _info(path: str, file: Any) -> dict[str, Any]:
@@ -177,6 +215,8 @@ def _info(path: str, file: Any) -> dict[str, Any]:
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, fortran, dtype = read(file)
+    if any(length < 0 for length in shape) or (not dtype.itemsize and prod(shape) > _MOST_OF_NOTHING):
+        raise ValueError(f"an array of the shape {shape} and the dtype {dtype}")
     return {
         "path": path,
         "dtype": str(dtype),

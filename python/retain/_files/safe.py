@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 # Bytes of a file, uncompressed, that are taken into memory at most.
 LIMIT = 1 << 36
+# So many are not asked about, however small the file.
+FLOOR = 1 << 28
 
 
-def safe_load(filename: Any, trusted: Iterable[str] = (), *, max_bytes: int = LIMIT) -> Any:
+def safe_load(filename: Any, trusted: Iterable[str] = (), *, max_bytes: int | None = None) -> Any:
     """
     Read a value from a file of a stranger: nothing in it is run before all of it was verified.
 
@@ -31,8 +33,9 @@ def safe_load(filename: Any, trusted: Iterable[str] = (), *, max_bytes: int = LI
         What else the file may use: a class, as in "sklearn.ensemble._forest.RandomForestClassifier", or a package, as
         in "sklearn", with all classes that are defined in it. Grant a package only if you would run any of its classes
         with arguments that a stranger chose; classes one by one are the safer grant. `scan` tells what a file wants.
-    max_bytes : int, default 64 GiB
-        How many bytes the file may have, uncompressed.
+    max_bytes : int, optional
+        How many bytes the file may have, uncompressed: 64 GiB by default, and of a compressed file not more than 256
+        MiB and a thousand times its size.
 
     Returns
     -------
@@ -56,19 +59,26 @@ def safe_load(filename: Any, trusted: Iterable[str] = (), *, max_bytes: int = LI
     if hasattr(filename, "read"):
         name = getattr(filename, "name", None)
         source = name if isinstance(name, str) else None
-        block = Block.of(filename, max_bytes)
+        limit = LIMIT if max_bytes is None else max_bytes
+        block = Block.of(filename, limit)
     else:
         source = filename
-        block = Block.of_file(filename, max_bytes)
+        limit = limit_of(filename) if max_bytes is None else max_bytes
+        block = Block.of_file(filename, limit)
     if isinstance(block, bytes):
-        return _safe_other(filename, block)
-    found = scan_block(block, granted, max_bytes, False)
+        return _safe_other(filename, block, LIMIT if max_bytes is None else max_bytes)
+    found = scan_block(block, granted, limit, False)
     _refuse(found, source)
     lookup = _Lookup(found, granted, source)
     reader = Reader.of_block(block)
     value = Unpickler(reader, source, None, False, lookup).load()
     reader.finish()
     return value
+
+
+def limit_of(filename: str) -> int:
+    """Return how many bytes a file of this size may have, uncompressed, if nothing is said."""
+    return min(LIMIT, FLOOR + 1000 * os.path.getsize(filename))
 
 
 def grants(trusted: Iterable[str]) -> list[str]:
@@ -139,7 +149,7 @@ class _Lookup:
         """Check that what a grant of a package leads to lives in the package, and is a class."""
         if f"{module}.{name}" in self._grants:
             return
-        home = getattr(value, "__module__", None) or ""
+        home = str(getattr(value, "__module__", ""))
         inside = any(home == grant or home.startswith(grant + ".") for grant in self._grants)
         # Classes compiled by Cython are made by functions of their own.
         made = isinstance(value, type) or name.startswith("__pyx_unpickle_")
@@ -151,7 +161,7 @@ class _Lookup:
             )
 
 
-def _getattr(owner: Any, name: str) -> Any:
+def _getattr(owner: Any, name: Any) -> Any:
     """Return what pickles of bound methods and the like ask for, and nothing through which more could be reached."""
     if not isinstance(name, str) or name.startswith("__"):
         raise UnsafeFileError(f"the file wants the attribute {name!r} of {owner!r}")
@@ -167,7 +177,7 @@ def _imported(module: str, name: str) -> Any:
     return value
 
 
-def _safe_other(filename: str, start: bytes) -> Any:
+def _safe_other(filename: str, start: bytes, max_bytes: int) -> Any:
     """Load what is no pickle: numpy's files, without objects in them."""
     from retain._files.legacy import Z_PREFIX
 
@@ -175,6 +185,12 @@ def _safe_other(filename: str, start: bytes) -> Any:
         raise UnsafeFileError(
             "a compressed file of joblib before 0.10: load it where you trust it, and dump it anew", filename
         )
-    from retain._files.numpy_files import load_numpy_file
+    from retain._files.numpy_files import infos, load_numpy_file
 
-    return load_numpy_file(filename, None, allow_pickle=False)
+    found = infos(filename)
+    if sum(each["nbytes"] for each in found) > max_bytes:
+        raise UnsafeFileError(f"its arrays take more than the {max_bytes:,} bytes that are allowed", filename)
+    try:
+        return load_numpy_file(filename, None, allow_pickle=False)
+    except (MemoryError, OverflowError) as error:
+        raise UnsafeFileError(f"its arrays are larger than there is memory for: {error}", filename) from error

@@ -64,22 +64,22 @@ def _pickled(path: str, start: bytes, trusted: list[str]) -> dict[str, Any]:
 
     from retain._files.errors import CorruptFileError
     from retain._files.legacy import Z_PREFIX, read_z
-    from retain._files.safe import LIMIT
+    from retain._files.safe import limit_of
     from retain._retain import Block, scan_block, scan_file
 
     found: Any
-    size = os.path.getsize(path)
+    size, limit = os.path.getsize(path), limit_of(path)
     try:
         if start.startswith(Z_PREFIX):
             with open(path, "rb") as file:
-                block: Any = Block.of(BytesIO(read_z(file, path)), LIMIT)
-            found = scan_block(block, trusted, LIMIT, True)
+                block: Any = Block.of(BytesIO(read_z(file, path, limit)), limit)
+            found = scan_block(block, trusted, limit, True)
             return {**found, "format": "joblib", "codec": "zlib", "size": size}
-        found = scan_file(path, trusted, LIMIT)
+        found = scan_file(path, trusted, limit)
         if found["verdict"] == "unsafe":
             # Some of what is refused in passing is harmless to those who look at all of it.
-            block = Block.of_file(path, LIMIT)
-            found = scan_block(block, trusted, LIMIT, True)
+            block = Block.of_file(path, limit)
+            found = scan_block(block, trusted, limit, True)
     except CorruptFileError as error:
         found = {**_NOTHING, "format": "unknown", "verdict": "damaged", "damage": error.reason, "size": size}
     return dict(found)
