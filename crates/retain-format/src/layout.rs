@@ -232,7 +232,11 @@ impl Trailer {
             return Err(truncated(len, head));
         }
         let size = usize::try_from(size).map_err(|_| damaged())?;
-        let mut bytes = vec![0; size + 2];
+        let mut bytes = Vec::new();
+        bytes
+            .try_reserve_exact(size + 2)
+            .map_err(|_| Error::Budget(format!("a trailer of {size} bytes")))?;
+        bytes.resize(size + 2, 0);
         source.read_exact_at(&mut bytes, offset)?;
         let (record, after) = bytes.split_at(size);
         let signed = || crate::sign::follows(source, offset + size as u64 + 1);

@@ -3,6 +3,7 @@
 //! Every zstd reader decompresses such a file from its start. With the table (the *seekable format* that the zstd project
 //! describes: a skippable frame at the end) any range is decompressed alone, and by several threads.
 
+mod frame;
 mod reader;
 mod table;
 #[cfg(test)]

@@ -142,6 +142,9 @@ impl<R: Read> Streamed<R> {
         while left > 0 {
             let part = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
             let start = record.len();
+            record
+                .try_reserve(part)
+                .map_err(|_| Error::Budget(format!("a trailer of {len} bytes")))?;
             record.resize(start + part, 0);
             self.foreign.read_raw(&mut record[start..])?;
             left -= part as u64;

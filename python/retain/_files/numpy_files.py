@@ -56,6 +56,8 @@ def load_numpy_file(
     else:
         prefix = source.read(len(_NPY))
         source.seek(-len(prefix), 1)
+    if not is_numpy_file(prefix):
+        raise CorruptFileError("a file of safetensors, which `retain convert` makes another of", name)
     try:
         if not prefix.startswith(_NPY):
             return _archive(source, name, mmap_mode, ensure_native_byte_order, allow_pickle)

@@ -185,8 +185,10 @@ def _safe_other(filename: str, start: bytes, max_bytes: int) -> Any:
         raise UnsafeFileError(
             "a compressed file of joblib before 0.10: load it where you trust it, and dump it anew", filename
         )
-    from retain._files.numpy_files import infos, load_numpy_file
+    from retain._files.numpy_files import infos, is_numpy_file, load_numpy_file
 
+    if not is_numpy_file(start):
+        raise CorruptFileError("a file of safetensors, which `retain convert` makes another of", filename)
     found = infos(filename)
     if sum(each["nbytes"] for each in found) > max_bytes:
         raise UnsafeFileError(f"its arrays take more than the {max_bytes:,} bytes that are allowed", filename)

@@ -52,11 +52,10 @@ def scan(filename: str | os.PathLike[str], trusted: Iterable[str] = ()) -> Repor
         start = file.read(64)
     if numpy_files.is_numpy_file(start):
         return _of_arrays(path, "npz" if start.startswith(b"PK") else "npy")
-    found = _pickled(path, start, grants(trusted))
-    # A pickle can be made to look like safetensors, and `load` takes it for what it is.
-    if safetensors.is_safetensors(path, start) and not found["globals"] and found["verdict"] in {"damaged", "unsafe"}:
+    # A pickle can be made to look like safetensors: `load` and `safe_load` read neither then.
+    if safetensors.is_safetensors(path, start):
         return _of_arrays(path, "safetensors")
-    return Report.from_scan(path, found)
+    return Report.from_scan(path, _pickled(path, start, grants(trusted)))
 
 
 def _pickled(path: str, start: bytes, trusted: list[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ use std::thread::{self, available_parallelism};
 
 use zstd_safe::{DCtx, get_error_name};
 
+use super::frame::is_one;
 use super::table::{self, Frame, Table};
 use crate::read_at::ReadAt;
 
@@ -91,8 +92,8 @@ impl Decoder {
 }
 
 impl<S: ReadAt> Seekable<S> {
-    /// Finds and checks the seek table. `None` where there is none: such a file is read from its start, with
-    /// [`Codec::Zstd`](crate::codec::Codec::Zstd).
+    /// Finds and checks the seek table. `None` where there is none, or one that tells of other frames than the file has:
+    /// such a file is read from its start, with [`Codec::Zstd`](crate::codec::Codec::Zstd).
     ///
     /// # Errors
     ///
@@ -101,6 +102,11 @@ impl<S: ReadAt> Seekable<S> {
         let Some(table) = table::find(&source)? else {
             return Ok(None);
         };
+        for &frame in &table.frames {
+            if !is_one(&source, frame)? {
+                return Ok(None);
+            }
+        }
         let seekable = Self {
             source,
             table,

@@ -154,9 +154,21 @@ pub(super) fn read_start(
     Ok(())
 }
 
+/// Whether a file that begins so can be one of safetensors: a length and a brace. Such can be made that are pickles as well.
+fn is_safetensors(start: &[u8]) -> bool {
+    const LONGEST_HEADER: u64 = 100_000_000;
+    match start.split_first_chunk() {
+        Some((length, header)) => {
+            u64::from_le_bytes(*length) <= LONGEST_HEADER && header.starts_with(b"{")
+        }
+        None => false,
+    }
+}
+
 /// Whether a file that begins so is none of ours: numpy's, or one of joblib's before 0.10.
 pub(super) fn other(start: &[u8]) -> bool {
     [&b"\x93NUMPY"[..], b"PK\x03\x04", b"PK\x05\x06", b"ZF"]
         .iter()
         .any(|magic| start.starts_with(magic))
+        || is_safetensors(start)
 }
