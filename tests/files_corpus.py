@@ -1,9 +1,9 @@
-"""Values of all the kinds that files hold, made afresh by each process, and what it means that two of them are alike."""
+"""Values of all kinds that files hold, made afresh by each process, and what it means that two are alike."""
 
 from __future__ import annotations
 
 import collections
-import datetime
+import datetime as dt
 import decimal
 import fractions
 import ipaddress
@@ -85,13 +85,13 @@ def plain():
         "deep": deep,
         "range and slice": [range(10), range(5, -5, -2), slice(1, None, 2)],
         "dates": [
-            datetime.date(2020, 1, 2),
-            datetime.time(1, 2, 3, 4),
-            datetime.datetime(2020, 1, 2, 3, 4, 5, 6),  # noqa: DTZ001
-            datetime.datetime(2020, 1, 2, tzinfo=datetime.UTC),
-            datetime.datetime(2020, 7, 2, tzinfo=zone),
-            datetime.timedelta(1, 2, 3),
-            datetime.timezone(datetime.timedelta(hours=2), "name"),
+            dt.date(2020, 1, 2),
+            dt.time(1, 2, 3, 4),
+            dt.datetime(2020, 1, 2, 3, 4, 5, 6),  # noqa: DTZ001
+            dt.datetime(2020, 1, 2, tzinfo=dt.UTC),
+            dt.datetime(2020, 7, 2, tzinfo=zone),
+            dt.timedelta(1, 2, 3),
+            dt.timezone(dt.timedelta(hours=2), "name"),
         ],
         "numbers": [decimal.Decimal("1.50"), decimal.Decimal("NaN"), fractions.Fraction(1, 3)][::2],
         "uuid": uuid.UUID(int=5),
@@ -155,12 +155,21 @@ def arrays():
         "large": rng.random(200_000),
         "many small": [np.full(3, n) for n in range(300)],
         "shared": [[array := np.arange(10)], array],
-        "scalars": [np.float64(1.5), np.int8(3), np.bool_(True), np.str_("a"), np.datetime64("2020-01-01", "s"), np.complex64(1)],
+        "scalars": [
+            np.float64(1.5),
+            np.int8(3),
+            np.bool_(True),
+            np.str_("a"),
+            np.datetime64("2020-01-01", "s"),
+            np.complex64(1),
+        ],
         "a scalar of records": np.zeros(1, record)[0],
         "dtypes": [np.dtype("f8"), np.dtype(">i4"), record, np.dtype("M8[ns]"), np.dtype("O"), np.dtype("U7")],
     }
     if hasattr(np.dtypes, "StringDType"):
-        found["StringDType"] = np.array(["a", "a much longer text than fits into the array itself", ""], np.dtypes.StringDType())
+        found["StringDType"] = np.array(
+            ["a", "a much longer text than fits into the array itself", ""], np.dtypes.StringDType()
+        )
     return found
 
 
@@ -264,7 +273,9 @@ def tables():
     """Return values of pyarrow and polars."""
     found = {}
     if pa is not None:
-        table = pa.table({"a": [1, 2, None], "b": ["x", None, "z"], "c": [[1], [], None], "d": [1.5, 2.5, float("inf")]})
+        table = pa.table(
+            {"a": [1, 2, None], "b": ["x", None, "z"], "c": [[1], [], None], "d": [1.5, 2.5, float("inf")]}
+        )
         found |= {
             "pyarrow table": table,
             "pyarrow slice": table.slice(1, 2),
@@ -288,7 +299,9 @@ def matrices():
     base = sp.random(40, 30, density=0.1, random_state=1)
     found = {f"sparse {form}": base.asformat(form) for form in ("csr", "csc", "coo", "bsr", "lil", "dok")}
     found["sparse dia"] = sp.diags([1.0, 2.0, 3.0])
-    found |= {f"sparse array {form}": sp.random_array((20, 10), density=0.2, format=form, rng=1) for form in ("csr", "coo")}
+    found |= {
+        f"sparse array {form}": sp.random_array((20, 10), density=0.2, format=form, rng=1) for form in ("csr", "coo")
+    }
     return found
 
 
@@ -342,7 +355,10 @@ def same_items(one, other):
     if one.dtype.hasobject:
         return all(alike(a, b) for a, b in zip(one.flat, other.flat, strict=True))
     if one.dtype.kind in "fc":
-        signs = [(np.signbit(a.real) | np.isnan(a.real)) == (np.signbit(b.real) | np.isnan(b.real)) for a, b in [(one, other)]]
+        signs = [
+            (np.signbit(a.real) | np.isnan(a.real)) == (np.signbit(b.real) | np.isnan(b.real))
+            for a, b in [(one, other)]
+        ]
         return np.array_equal(one, other, equal_nan=True) and bool(np.all(signs))
     return one.tobytes() == other.tobytes()
 
@@ -396,8 +412,8 @@ def alike(one, other):
         return alike(one.bit_generator.state, other.bit_generator.state)
     if isinstance(one, Plain):
         return one.a == other.a and alike(one.array, other.array) and other.itself is other
-    if isinstance(one, (np.generic, float, complex, decimal.Decimal)) and one != one:  # noqa: PLR0124
-        return other != other  # noqa: PLR0124
+    if isinstance(one, (np.generic, float, complex, decimal.Decimal)) and one != one:
+        return other != other
     if isinstance(one, float):
         return str(one) == str(other)
     if sklearn is not None and type(one).__module__.startswith("sklearn"):

@@ -63,6 +63,10 @@ def check(loaded):
     assert loaded["c"] == VALUE["c"]
 
 
+def listing(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 class Unpicklable:
     def __reduce__(self):
         raise RuntimeError("not to be pickled")
@@ -125,7 +129,7 @@ def test_names_of_all_kinds(tmp_path, name):
     path = str(tmp_path / name)
     retain.dump(VALUE, path)
     check(retain.load(path))
-    assert os.listdir(tmp_path) == [name]
+    assert listing(tmp_path) == [name]
 
 
 @pytest.mark.parametrize("compress", [0, False, True, None, 1, 9, "gzip", ("bz2", 1), ("xz", 0), ("zlib", None)])
@@ -166,7 +170,7 @@ def test_zstd_has_levels_up_to_22(tmp_path):
 
 
 def test_a_higher_level_is_no_larger_and_level_0_is_no_compression(tmp_path):
-    text = ["%d %d" % (n, n * n % 97) for n in range(20_000)]
+    text = [f"{n} {n * n % 97}" for n in range(20_000)]
     for name in ("zlib", "gzip", "zstd"):
         sizes = []
         for level in (1, 9):
@@ -194,8 +198,28 @@ def test_compressed_files_are_what_the_tools_of_their_codecs_read(tmp_path):
 
 @pytest.mark.parametrize(
     "compress",
-    [10, -1, 100, "unknown", "", "GZIP", ("unknown", 3), ("zlib", 10), ("zlib", -1), ("zlib",), ("zlib", 3, 1), (), (3, 3)]
-    + [2.5, "3", ("zlib", "3"), ["zlib", 3], {}, b"zlib", object()],
+    [
+        10,
+        -1,
+        100,
+        "unknown",
+        "",
+        "GZIP",
+        ("unknown", 3),
+        ("zlib", 10),
+        ("zlib", -1),
+        ("zlib",),
+        ("zlib", 3, 1),
+        (),
+        (3, 3),
+        2.5,
+        "3",
+        ("zlib", "3"),
+        ["zlib", 3],
+        {},
+        b"zlib",
+        object(),
+    ],
 )
 def test_a_compress_that_makes_no_sense_is_refused_before_the_file_is_touched(tmp_path, compress):
     path = tmp_path / "file"
@@ -203,7 +227,7 @@ def test_a_compress_that_makes_no_sense_is_refused_before_the_file_is_touched(tm
     with pytest.raises(ValueError, match="[Cc]ompress"):
         retain.dump(VALUE, path, compress=compress)
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert listing(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize("filename", [1, None, b"file", object(), ["file"], 2.5, io.BytesIO])
@@ -216,7 +240,7 @@ def test_a_filename_that_is_neither_path_nor_file_is_refused(filename):
 def test_a_protocol_that_is_none_is_refused(tmp_path, protocol, error):
     with pytest.raises(error, match="protocol"):
         retain.dump(VALUE, tmp_path / "file", protocol=protocol)
-    assert os.listdir(tmp_path) == []
+    assert listing(tmp_path) == []
 
 
 def test_missing_arguments_and_unknown_ones_are_refused():
@@ -394,19 +418,21 @@ def test_through_a_pipe():
     received = []
 
     def receive():
-        with open(reading, "rb", buffering=0) as file:
+        with os.fdopen(reading, "rb", buffering=0) as file:
             received.append(retain.load(file))
 
     thread = threading.Thread(target=receive)
     thread.start()
-    with open(writing, "wb", buffering=0) as file:
+    with os.fdopen(writing, "wb", buffering=0) as file:
         retain.dump({**VALUE, "large": np.ones(1_000_000)}, file)
     thread.join()
     check(received[0])
     assert received[0]["large"].sum() == 1_000_000
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), RuntimeError("no"), KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "full"), RuntimeError("no"), KeyboardInterrupt(), SystemExit(3)]
+)
 @pytest.mark.parametrize("compress", [0, "gzip", "zstd"])
 def test_what_a_file_object_raises_comes_out_as_it_is(error, compress):
     class Failing:
@@ -481,7 +507,7 @@ def test_cloudpickle_that_is_not_installed_is_an_import_error(tmp_path, monkeypa
     with pytest.raises(ImportError):
         retain.dump(VALUE, tmp_path / "file", cloudpickle=True)
     assert (tmp_path / "file").read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert listing(tmp_path) == ["file"]
 
 
 # Progress
@@ -565,10 +591,6 @@ def test_without_tqdm_and_without_a_terminal_nothing_is_shown(tmp_path, monkeypa
 
 
 # Failing and interrupted dumps
-
-
-def listing(folder):
-    return sorted(os.listdir(folder))
 
 
 @pytest.mark.parametrize("compress", [0, "gzip", "zstd", "lz4"])
@@ -838,7 +860,7 @@ print(memory("VmHWM") - before)
 """
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no place to look memory up")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no place to look memory up")
 @pytest.mark.parametrize(("compress", "kind"), [("0", "C"), ("0", "F"), ("0", "strided"), ("zstd", "C")])
 def test_a_large_array_takes_16_mb_more_at_most(tmp_path, compress, kind):
     for verb in ("dump", "load"):

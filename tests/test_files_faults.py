@@ -40,7 +40,6 @@ VALUE = {
 LONGER = {"one": np.random.default_rng(0).random(3000), "texts": [str(n) for n in range(300)], "other": np.arange(5000)}
 
 
-
 def written(save, *arguments, **options):
     file = io.BytesIO()
     save(*arguments, file, **options)
@@ -122,7 +121,9 @@ def test_each_cut_of_a_file_of_joblibs_is_noticed(tmp_path, extension):
             retain.load(tmp_path / "cut")
 
 
-@pytest.mark.parametrize("save", [np.save, lambda file, array: np.savez(file, a=array), lambda f, a: np.savez_compressed(f, a=a)])
+@pytest.mark.parametrize(
+    "save", [np.save, lambda file, array: np.savez(file, a=array), lambda f, a: np.savez_compressed(f, a=a)]
+)
 def test_each_cut_of_numpys_files_is_noticed(tmp_path, save):
     file = io.BytesIO()
     save(file, np.arange(20))
@@ -340,7 +341,7 @@ def test_the_codec_is_told_by_the_bytes_and_not_by_the_name(tmp_path):
     for codec in [None, *CODECS]:
         for extension in ["", ".pkl", ".npy", *CODECS.values()]:
             retain.dump(VALUE, tmp_path / "right", compress=codec or 0)
-            os.replace(tmp_path / "right", tmp_path / f"wrong{extension}")
+            (tmp_path / "right").replace(tmp_path / f"wrong{extension}")
             assert alike(VALUE, retain.load(tmp_path / f"wrong{extension}"))
 
 
@@ -358,8 +359,27 @@ def test_a_codecs_first_bytes_and_nonsense_behind_them(tmp_path, codec):
 
 @pytest.mark.parametrize(
     "content",
-    [b"\n", b"\0", b"text\n", b"{}", b"\x80", b"\x80\x05", b"\x80\xff.", b".", b"(", b"<html></html>", b"PK", b"\x7fELF"]
-    + [b"\x93NUMPY", b"PK\x03\x04", b"ZF0x10", bytes(5000), b"\xff" * 5000, "ü".encode() * 100, b"import os\n"],
+    [
+        b"\n",
+        b"\0",
+        b"text\n",
+        b"{}",
+        b"\x80",
+        b"\x80\x05",
+        b"\x80\xff.",
+        b".",
+        b"(",
+        b"<html></html>",
+        b"PK",
+        b"\x7fELF",
+        b"\x93NUMPY",
+        b"PK\x03\x04",
+        b"ZF0x10",
+        bytes(5000),
+        b"\xff" * 5000,
+        "ü".encode() * 100,
+        b"import os\n",
+    ],
 )
 def test_files_of_other_kinds(tmp_path, content):
     path = tmp_path / "file"
@@ -378,7 +398,9 @@ def test_files_of_other_kinds(tmp_path, content):
 # Where there is no file
 
 
-@pytest.mark.parametrize("load", [retain.load, retain.safe_load, retain.scan, lambda path: retain.load(path, mmap_mode="r")])
+@pytest.mark.parametrize(
+    "load", [retain.load, retain.safe_load, retain.scan, lambda path: retain.load(path, mmap_mode="r")]
+)
 def test_an_empty_file_a_folder_and_a_file_that_is_missing(tmp_path, load):
     empty = tmp_path / "empty"
     empty.write_bytes(b"")
@@ -448,7 +470,7 @@ def test_a_process_without_rights_is_told_so(tmp_path):
                 status = 0 if refused == 4 else 2
             os._exit(status)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-        assert os.listdir(folder) == ["file"]
+        assert [path.name for path in folder.iterdir()] == ["file"]
     finally:
         shutil.rmtree(folder)
 
@@ -528,18 +550,22 @@ assert retain.load(path) == "old"
 @pytest.mark.parametrize("limit", [100, 4096, 1_000_000])
 def test_a_disk_that_is_full_leaves_everything_as_it_was(tmp_path, limit, compress):
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path), str(limit), compress], capture_output=True, text=True, timeout=50, check=False
+        [sys.executable, "-c", FULL, str(tmp_path), str(limit), compress],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
 @pytest.mark.parametrize("compress", [0, "gzip", "zstd"])
 def test_a_device_that_is_full(compress):
     with pytest.raises(OSError) as raised:
         retain.dump(LONGER, "/dev/full", compress=compress)
     assert raised.value.errno == errno.ENOSPC
-    with open("/dev/full", "wb", buffering=0) as file, pytest.raises(OSError) as raised:
+    with Path("/dev/full").open("wb", buffering=0) as file, pytest.raises(OSError) as raised:
         retain.dump(LONGER, file, compress=compress)
     assert raised.value.errno == errno.ENOSPC
 
@@ -735,7 +761,14 @@ def test_keys_by_line_and_by_file_and_what_is_no_key(tmp_path, keys):
     (tmp_path / "nonsense").write_text("nonsense")
     (tmp_path / "empty").write_text("")
     (tmp_path / "binary").write_bytes(bytes(range(256)))
-    for wrong in (tmp_path / "nonsense", tmp_path / "empty", tmp_path / "binary", public[:-1], "retain-key:", secret[:-2]):
+    for wrong in (
+        tmp_path / "nonsense",
+        tmp_path / "empty",
+        tmp_path / "binary",
+        public[:-1],
+        "retain-key:",
+        secret[:-2],
+    ):
         with pytest.raises(retain.SignatureError):
             retain.load(path, verify=wrong)
         with pytest.raises(retain.SignatureError):
@@ -801,6 +834,10 @@ def test_a_file_of_a_later_version_says_so(tmp_path):
         retain.load(path)
 
 
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_errors_leave_no_file_open(tmp_path):
     retain.dump(VALUE, tmp_path / "whole")
     content = (tmp_path / "whole").read_bytes()
@@ -809,19 +846,22 @@ def test_errors_leave_no_file_open(tmp_path):
     contents = [b"\x80\x05garbage", content[:-40], bytes(damaged), pickle.dumps(VALUE)[:-1], b"cno_module\nname\n."]
     contents += [gzip.compress(each) for each in contents]
     gc.disable()
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     try:
         for each in contents:
             (tmp_path / "file").write_bytes(each)
             for act in (retain.load, retain.safe_load, lambda path: retain.load(path, mmap_mode="r")):
-                with contextlib.suppress(retain.CorruptFileError, retain.UnsafeFileError, ImportError), warnings.catch_warnings():
+                with (
+                    contextlib.suppress(retain.CorruptFileError, retain.UnsafeFileError, ImportError),
+                    warnings.catch_warnings(),
+                ):
                     warnings.simplefilter("ignore")
                     act(tmp_path / "file")
         with contextlib.suppress(OSError):
             retain.dump(VALUE, tmp_path / "missing" / "file")
         with contextlib.suppress(TypeError):
             retain.dump((n for n in ()), tmp_path / "new")
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert open_files() == before
     finally:
         gc.enable()
 

@@ -63,7 +63,9 @@ def test_all_of_them_at_once_in_each_protocol_and_codec(folder, protocol, compre
     loaded = retain.load(path, ensure_native_byte_order=False)
     assert list(loaded) == list(value)
     # Before protocol 5, numpy itself converts what is not contiguous.
-    assert [name for name in value if not alike(value[name], loaded[name])] == ([] if protocol == 5 else ["a field"] * (protocol == 4))
+    assert [name for name in value if not alike(value[name], loaded[name])] == (
+        [] if protocol == 5 else ["a field"] * (protocol == 4)
+    )
 
 
 def laid_out(draw, array):
@@ -87,7 +89,9 @@ def laid_out(draw, array):
 @st.composite
 def any_array(draw):
     """Draw an array of any dtype, byte order, shape and layout."""
-    dtype = draw(st.one_of(hnp.scalar_dtypes(), hnp.array_dtypes(allow_subarrays=True), hnp.nested_dtypes(max_leaves=4)))
+    dtype = draw(
+        st.one_of(hnp.scalar_dtypes(), hnp.array_dtypes(allow_subarrays=True), hnp.nested_dtypes(max_leaves=4))
+    )
     shape = draw(hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
     if dtype.subdtype is not None:
         dtype = dtype.base
@@ -127,7 +131,9 @@ def test_byte_order_becomes_the_machines_as_joblib_has_it(folder, array):
     retain.dump(array, ours)
     joblib.dump(array, theirs)
     for native in ("auto", True, False):
-        loaded, expected = (each(path, ensure_native_byte_order=native) for each, path in ((retain.load, ours), (joblib.load, theirs)))
+        loaded, expected = (
+            each(path, ensure_native_byte_order=native) for each, path in ((retain.load, ours), (joblib.load, theirs))
+        )
         assert loaded.dtype == expected.dtype
         assert alike(loaded, expected) or loaded.flags.f_contiguous != expected.flags.f_contiguous
 
@@ -174,7 +180,13 @@ def test_a_dump_of_what_was_loaded_is_the_same_file(folder):
 
 def test_torch_tensors(folder):
     torch = pytest.importorskip("torch")
-    tensors = [torch.arange(5), torch.ones(3, 4).T, torch.tensor(1.5), torch.zeros(0), torch.ones(3, dtype=torch.bfloat16)]
+    tensors = [
+        torch.arange(5),
+        torch.ones(3, 4).T,
+        torch.tensor(1.5),
+        torch.zeros(0),
+        torch.ones(3, dtype=torch.bfloat16),
+    ]
     parameter = torch.nn.Parameter(torch.ones(3))
     model = torch.nn.Linear(3, 2)
     retain.dump([tensors, tensors[0], parameter, model], folder / "torch")
@@ -238,7 +250,13 @@ def test_what_is_converted_is_equal_and_shared_as_before(folder):
 @pytest.mark.parametrize("mode", MODES)
 def test_mapped_arrays_are_memmaps_of_the_file(folder, mode):
     path = folder / "mapped"
-    values = [np.arange(1000.0), np.asfortranarray(np.ones((30, 40))), np.array(7.5), np.zeros((5, 0)), np.arange(3).astype("M8[s]")]
+    values = [
+        np.arange(1000.0),
+        np.asfortranarray(np.ones((30, 40))),
+        np.array(7.5),
+        np.zeros((5, 0)),
+        np.arange(3).astype("M8[s]"),
+    ]
     retain.dump({"arrays": values, "text": "x" * 1000}, path)
     loaded = retain.load(path, mmap_mode=mode)["arrays"]
     for value, array in zip(values, loaded, strict=True):
@@ -306,7 +324,9 @@ def test_a_mapping_outlives_the_file(folder):
 
 def test_identity_and_other_objects_in_mapped_files(folder):
     array = np.arange(100)
-    retain.dump({"pair": [array, array], "plain": ["x", 1.5], "objects": np.array([1, None], object)}, folder / "identity")
+    retain.dump(
+        {"pair": [array, array], "plain": ["x", 1.5], "objects": np.array([1, None], object)}, folder / "identity"
+    )
     loaded = retain.load(folder / "identity", mmap_mode="r")
     assert loaded["pair"][0] is loaded["pair"][1]
     assert loaded["plain"] == ["x", 1.5]
@@ -315,7 +335,14 @@ def test_identity_and_other_objects_in_mapped_files(folder):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_frames_and_models_of_mapped_files(folder, mode):
-    for name in ("frame of floats", "frame of all", "sparse csr", "sklearn RandomForestClassifier", "masked", "recarray"):
+    for name in (
+        "frame of floats",
+        "frame of all",
+        "sparse csr",
+        "sklearn RandomForestClassifier",
+        "masked",
+        "recarray",
+    ):
         if name in ALL:
             retain.dump(ALL[name], folder / "library")
             loaded = retain.load(folder / "library", mmap_mode=mode)
@@ -421,7 +448,9 @@ def test_joblib_maps_nothing_but_reads_all(folder):
 # Large
 
 
-@pytest.mark.skipif("RETAIN_LARGE" not in os.environ, reason="RETAIN_LARGE is not set: takes 6 GB of memory and of disk")
+@pytest.mark.skipif(
+    "RETAIN_LARGE" not in os.environ, reason="RETAIN_LARGE is not set: takes 6 GB of memory and of disk"
+)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("compress", [0, ("zstd", 1), ("lz4", 0), ("gzip", 1)])
 def test_more_than_2_to_the_31_bytes_in_one_array(tmp_path, compress):

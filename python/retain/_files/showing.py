@@ -85,7 +85,8 @@ class _Outliner(Outliner):
 
     def _buffers(self) -> Iterator[Buffer]:
         for buffer in self._reader:
-            yield buffer if isinstance(buffer, Buffer) else Buffer(len(buffer))
+            # The trailer comes as None.
+            yield buffer if isinstance(buffer, Buffer) else Buffer(0 if buffer is None else len(buffer))
 
     def _array(self, wrapper: Any) -> Any:
         reader = self._reader
