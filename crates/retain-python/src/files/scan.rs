@@ -12,7 +12,7 @@ use retain_format::verify::{
     Budgets, Format, NameVerdict, Plan, Policy, Refusal, Report, Seeking, Slice, Stream, Verdict,
     verify,
 };
-use retain_format::{Codec, Error, ReadAt, Seekable, Stored};
+use retain_format::{Codec, Error, HEAD_LEN, Head, ReadAt, Seekable, Stored};
 
 use super::block::Block;
 use super::faults::raised;
@@ -135,8 +135,12 @@ fn check_index<S: ReadAt>(plan: &Plan, ours: bool, source: S) -> Result<(), Erro
     if !ours {
         return Ok(());
     }
+    let mut head = [0; HEAD_LEN];
+    source.read_exact_at(&mut head, 0)?;
+    let head = Head::parse(&head)?;
     match Stored::open(source) {
         Ok(Ok(stored)) => stored.check_plan(plan),
+        Err(error) if head != Some(Head::UNKNOWN) => Err(error),
         // It is read from front to back then.
         Ok(Err(_)) | Err(_) => Ok(()),
     }
