@@ -66,6 +66,11 @@ def load_numpy_file(
         raise
     except (ValueError, EOFError, BadZipFile, KeyError, NotImplementedError, zlib_error, SyntaxError) as error:
         raise CorruptFileError(f"not a whole .npy or .npz file: {error}", name) from error
+    except OSError as error:
+        # Of the system's own; bz2 has others, for members that are damaged.
+        if error.errno is not None:
+            raise
+        raise CorruptFileError(f"not a whole .npy or .npz file: {error}", name) from error
 
 
 def _archive(
