@@ -594,6 +594,56 @@ def bombs(_mark: str) -> Iterator[Attack]:
     )
     yield "list-copied-often", many + (a.get(1) + a.get(0) + b"\x85R") * 20_000 + b"t" + a.STOP, "bomb"
     yield "long-digits", b"I" + b"9" * 1_000_000 + b"\n.", "bomb"
+    yield from chains_of_containers()
+    yield from keys()
+    class_ = a.name("types", "SimpleNamespace") + a.put(0) + b"0"
+    state = a.mapping(*[a.text(f"k{n}") + a.NONE for n in range(900)]) + a.put(1) + b"0"
+    one = a.get(0) + b")R" + a.get(1) + a.BUILD
+    yield "namespaces-of-one-state", p + class_ + state + a.sequence(one * 20_000) + a.STOP, "bomb"
+    numbers = a.sequence(a.integer(1) * 100_000, a.NONE) + a.put(0) + b"0"
+    array_ = a.name("array", "array") + a.put(1) + b"0" + a.text("b") + a.put(2) + b"0"
+    refused = (a.get(1) + a.get(2) + a.get(0) + b"\x86R0") * 20_000
+    yield "list-refused-often", p + numbers + array_ + refused + a.NONE + a.STOP, "bomb"
+    for code, size in (("S0", (0, 1)), ("V0", (0, 1))):
+        nothing = array(a, dtype(a, code, "|", 0, size), 1 << 30, b"")
+        yield f"array-of-nothing-{code}", p + nothing + a.STOP, "bomb"
+    few = array(a, dtype(a, "S0", "|", 0, (0, 1)), 5, b"")
+    index = a.call(
+        a.name("pandas.core.indexes.base", "_new_Index"),
+        a.name("pandas", "Index"),
+        a.mapping(a.text("data"), few, a.text("name"), a.NONE),
+    )
+    yield "index-of-nothing", p + index + a.STOP, "bomb"
+
+
+def chains_of_containers() -> Iterator[Attack]:
+    """String containers together from the first to the last, so that each was shallow when it was put into another."""
+    for name, item, add in (("deque", b"", b"a"), ("defaultdict", a.NONE, b"s")):
+        class_ = a.name("collections", name) + a.put(0) + b"0"
+        made = b"".join(a.get(0) + b")R" + a.put(n) + b"0" for n in range(1, 300_001))
+        strung = b"".join(a.get(n) + item + a.get(n + 1) + add + b"0" for n in range(1, 300_000))
+        yield f"chain-of-{name}s", a.proto() + class_ + made + strung + a.get(1) + a.STOP, "bomb"
+
+
+def keys() -> Iterator[Attack]:
+    """Make keys that take long to compare."""
+    p = a.proto()
+
+    def tower(first: int) -> bytes:
+        levels = (a.MARK + a.get(n) + a.get(n) + b"\x85\x91" + a.put(n + 1) for n in range(first, first + 60))
+        return a.MARK + a.integer(1) + b"\x91" + a.put(first) + b"".join(levels)
+
+    both = a.MARK + tower(0) + b"1" + a.MARK + tower(100) + b"1"
+    yield "frozensets-doubled", p + both + a.mapping(a.get(60) + a.NONE, a.get(160) + a.NONE) + a.STOP, "bomb"
+    modulus = sys.hash_info.modulus
+    numbers = b"".join(a.integer(modulus * n) for n in range(1 << 20, (1 << 20) + 40_000))
+    yield "integers-of-one-hash", p + b"\x8f" + a.MARK + numbers + b"\x90" + a.STOP, "bomb"
+    one = a.integer(1) + a.put(0) + b"0" + a.integer(1 + modulus) + a.put(1) + b"0"
+    tuples = b"".join(a.pack(*[a.get(n >> bit & 1) for bit in range(15)]) for n in range(1 << 15))
+    yield "tuples-of-one-hash", p + one + b"\x8f" + a.MARK + tuples + b"\x90" + a.STOP, "bomb"
+    class_ = a.name("decimal", "Decimal") + a.put(0) + b"0"
+    decimals = b"".join(a.get(0) + a.text(str(modulus * n)) + b"\x85R" for n in range(40_000))
+    yield "decimals-of-one-hash", p + class_ + b"\x8f" + a.MARK + decimals + b"\x90" + a.STOP, "bomb"
 
 
 def tricks(mark: str) -> Iterator[Attack]:

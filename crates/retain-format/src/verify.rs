@@ -34,6 +34,7 @@ mod contents;
 mod domain;
 mod dtype;
 mod globals;
+mod hashes;
 mod input;
 mod joblib;
 mod names;

@@ -42,6 +42,215 @@ fn what_does_harm_is_not() {
     }
 }
 
+/// A global, by lines.
+fn line_name(module: &str, name: &str) -> Vec<u8> {
+    format!("c{module}\n{name}\n").into_bytes()
+}
+
+/// Something from the memo.
+fn get(index: u32) -> Vec<u8> {
+    let mut opcodes = vec![b'j'];
+    opcodes.extend(index.to_le_bytes());
+    opcodes
+}
+
+fn exceeds(bytes: &[u8]) {
+    let report = scan(bytes);
+    assert_eq!(report.verdict, Verdict::Unsafe, "{report:?}");
+}
+
+#[test]
+fn containers_that_are_taken_apart_recursively_are_no_deeper_than_is_known() {
+    for (class, item, add) in [("deque", "", "a"), ("defaultdict", "N", "s")] {
+        let mut file = [b"\x80\x04".to_vec(), line_name("collections", class)].concat();
+        file.extend(b"\x940");
+        for _ in 0..10_000 {
+            file.extend(b"h\0)R\x940");
+        }
+        for index in 1..10_000 {
+            let (one, other) = (get(index), get(index + 1));
+            file.extend([&one[..], item.as_bytes(), &other, add.as_bytes(), b"0"].concat());
+        }
+        file.extend([get(1), b".".to_vec()].concat());
+        exceeds(&file);
+    }
+    // As the pickler writes them: whole before they are put into another.
+    let name = line_name("collections", "defaultdict");
+    let list = line_name("builtins", "list");
+    let nested = [&name[..], &list, b"\x85R(K\x01](K\x02K\x03eK\x04]u."].concat();
+    assert_eq!(scan(&nested).verdict, Verdict::Safe);
+}
+
+#[test]
+fn comparing_keys_is_part_of_the_budget() {
+    // Two equal frozensets of frozensets: each level is compared twice.
+    let tower = |start: u32| {
+        let mut file = b"(K\x01\x91\x94".to_vec();
+        for level in start..start + 40 {
+            file.extend(
+                [
+                    b"(".to_vec(),
+                    get(level),
+                    get(level),
+                    b"\x85\x91\x94".to_vec(),
+                ]
+                .concat(),
+            );
+        }
+        file
+    };
+    let keys = [
+        b"1}".to_vec(),
+        get(40),
+        b"Ns".to_vec(),
+        get(81),
+        b"Ns.".to_vec(),
+    ]
+    .concat();
+    exceeds(
+        &[
+            b"\x80\x05(".to_vec(),
+            tower(0),
+            b"1(".to_vec(),
+            tower(41),
+            keys,
+        ]
+        .concat(),
+    );
+}
+
+/// A set of `keys`, each of which follows from its number.
+fn set(keys: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+    let mut file = b"\x80\x05\x8f(".to_vec();
+    keys.for_each(|key| file.extend(key));
+    file.extend(b"\x90.");
+    file
+}
+
+/// An integer of more than eight bytes.
+fn long(value: u128) -> Vec<u8> {
+    [&[0x8a, 17], &value.to_le_bytes()[..], &[0]].concat()
+}
+
+#[test]
+fn keys_of_one_hash_are_part_of_the_budget() {
+    let modulus = (1u128 << 61) - 1;
+    let many = 0u128..20_000;
+    exceeds(&set(many.clone().map(|each| long(modulus * (each + 4096)))));
+    // Tuples whose items have one hash each.
+    exceeds(&set(many.clone().map(|each| {
+        let items = (0..15).map(|bit| long(1 + modulus * (4096 + (each >> bit & 1))));
+        [b"(".to_vec(), items.flatten().collect(), b"t".to_vec()].concat()
+    })));
+    let uuids = many.clone().map(|each| {
+        let number = long(modulus * (each + 4096));
+        [
+            line_name("uuid", "UUID"),
+            b")\x81}X\x03\0\0\0int".to_vec(),
+            number,
+            b"sb".to_vec(),
+        ]
+        .concat()
+    });
+    exceeds(&set(uuids));
+    let decimals = many.clone().map(|each| {
+        let text = (modulus * each).to_string();
+        let text = [&[0x8c, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+        [line_name("decimal", "Decimal"), text, b"\x85R".to_vec()].concat()
+    });
+    exceeds(&set(decimals));
+    let complexes = many.clone().map(|each| {
+        let small = [&b"J"[..], &i32::try_from(each).unwrap().to_le_bytes()].concat();
+        let real = f64::from(i32::try_from(20_000 - each).unwrap()) * 1_000_003.0;
+        let real = [&b"G"[..], &real.to_be_bytes()].concat();
+        [
+            line_name("builtins", "complex"),
+            real,
+            small,
+            b"\x86R".to_vec(),
+        ]
+        .concat()
+    });
+    exceeds(&set(complexes));
+    // What is not chosen to be of one hash is as fast as ever.
+    let honest = set(many
+        .clone()
+        .map(|each| long((1 << 90) + each * each * 7919)));
+    assert_eq!(scan(&honest).verdict, Verdict::Safe);
+    let pairs = set(many.map(|each| {
+        let name = each.to_string();
+        let name = [&[0x8c, u8::try_from(name.len()).unwrap()], name.as_bytes()].concat();
+        [name, long(each), b"\x86".to_vec()].concat()
+    }));
+    assert_eq!(scan(&pairs).verdict, Verdict::Safe);
+}
+
+#[test]
+fn attributes_are_part_of_the_budget() {
+    let mut file = [b"\x80\x05".to_vec(), line_name("types", "SimpleNamespace")].concat();
+    file.extend(b"\x940}(");
+    for index in 0..900 {
+        file.extend(
+            format!("\u{8c}\u{4}k{index:03}N")
+                .chars()
+                .map(|each| u8::try_from(u32::from(each)).unwrap()),
+        );
+    }
+    file.extend(b"u\x940](");
+    file.extend(b"h\0)Rh\x01b".repeat(20_000));
+    file.extend(b"e.");
+    exceeds(&file);
+}
+
+#[test]
+fn looking_at_members_is_part_of_the_budget() {
+    let mut file = b"\x80\x05](".to_vec();
+    file.extend(b"K\x01".repeat(50_000));
+    file.extend(b"Ne\x940");
+    file.extend(
+        [
+            line_name("array", "array"),
+            b"\x940X\x01\0\0\0b\x940".to_vec(),
+        ]
+        .concat(),
+    );
+    let before = file.len();
+    file.extend(b"h\x01h\x02h\0\x86R0".repeat(20_000));
+    file.extend(b"N.");
+    let report = scan(&file);
+    assert_eq!(report.verdict, Verdict::Unsafe);
+    // It ends early.
+    assert!(
+        report.refusals.len() as u64 + report.more_refusals < 200,
+        "{before}"
+    );
+}
+
+#[test]
+fn elements_of_no_size_are_part_of_the_budget() {
+    let judge = |count: &[u8]| {
+        let dtype = [
+            &line_name("numpy", "dtype")[..],
+            b"X\x02\0\0\0S0\x89\x88\x87R(K\x03X\x01\0\0\0|NNNK\0K\x01K\0tb",
+        ]
+        .concat();
+        let file = [
+            &b"\x80\x05"[..],
+            &line_name("numpy._core.multiarray", "_reconstruct"),
+            &line_name("numpy", "ndarray"),
+            b"K\0\x85C\x01b\x87R(K\x01",
+            count,
+            b"\x85",
+            &dtype,
+            b"\x89C\0tb.",
+        ]
+        .concat();
+        scan(&file).verdict
+    };
+    assert_eq!(judge(b"K\x05"), Verdict::Safe);
+    assert_eq!(judge(b"J\0\xe1\xf5\x05"), Verdict::Unsafe);
+}
+
 #[test]
 fn a_file_that_is_cut_short_is_damaged() {
     for (name, bytes) in HONEST {

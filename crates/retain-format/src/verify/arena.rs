@@ -1,8 +1,10 @@
 //! The values of a stream, as far as rules look at them.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 
 use super::dtype::Dtype;
+use super::hashes::Hash;
 
 /// A value: small ones themselves, others by their number.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -10,8 +12,8 @@ pub(super) enum Value {
     None,
     Bool(bool),
     Int(i64),
-    /// An integer of more than eight bytes: how many, and whether it is negative.
-    BigInt(u32, bool),
+    /// An integer of more than eight bytes: how many, whether it is negative, and its hash.
+    BigInt(u32, bool, u64),
     Float(f64),
     /// A short text, in the arena.
     Text(Span),
@@ -69,8 +71,9 @@ pub(super) enum Holder {
     Set,
     /// `collections.deque`.
     Deque,
-    /// `OrderedDict`, `defaultdict`, `Counter`.
+    /// `OrderedDict`, `Counter`.
     Mapping,
+    DefaultDict,
 }
 
 /// What is known of an object of a class that a rule knows.
@@ -139,6 +142,8 @@ pub(super) struct Object {
     /// Whether its state has been set; a rule looks into no other.
     pub(super) built: bool,
     pub(super) hashable: bool,
+    pub(super) hash: Hash,
+    pub(super) frozen: bool,
     pub(super) depth: u32,
     /// What a rule wants to know later: a length, a code.
     pub(super) extent: i64,
@@ -163,6 +168,7 @@ pub(super) struct Array {
     /// For objects: the list.
     pub(super) members: Value,
     pub(super) depth: u32,
+    pub(super) frozen: bool,
 }
 
 /// What a number stands for.
@@ -182,8 +188,10 @@ pub(super) enum Node {
         frozen: bool,
     },
     FrozenSet {
-        len: u32,
+        hash: u64,
         depth: u32,
+        /// What comparing it costs.
+        cost: u32,
     },
     /// A long text.
     Text {
@@ -223,6 +231,8 @@ pub(super) struct Arena<'a> {
     bytes: Vec<Bytes>,
     arrays: Vec<Array>,
     objects: Vec<Object>,
+    /// What has been done that takes longer than an opcode: members looked at, keys compared.
+    work: Cell<u64>,
 }
 
 /// What tells a place in the stream from one in the arena, among where texts start.
@@ -252,6 +262,17 @@ impl<'a> Arena<'a> {
             },
             _ => self.push_text(text),
         }
+    }
+
+    /// Note that so much is done: a member looked at, a key compared with another, now or when the stream is loaded.
+    #[inline]
+    pub(super) fn spend(&self, work: u64) {
+        self.work.set(self.work.get().saturating_add(work));
+    }
+
+    #[inline]
+    pub(super) fn spent(&self) -> u64 {
+        self.work.get()
     }
 
     /// How many bytes it takes, about.
@@ -423,14 +444,21 @@ impl<'a> Arena<'a> {
     /// The items of a tuple.
     pub(super) fn tuple(&self, value: Value) -> Option<&[Value]> {
         match self.get(value) {
-            Some(&Node::Tuple { items, .. }) => Some(self.span(items)),
+            Some(&Node::Tuple { items, .. }) => {
+                // Whoever asks looks at all of them.
+                self.spend(items.len.into());
+                Some(self.span(items))
+            }
             _ => None,
         }
     }
 
     /// The items of a tuple of `N`.
     pub(super) fn tuple_of<const N: usize>(&self, value: Value) -> Option<[Value; N]> {
-        self.tuple(value)?.try_into().ok()
+        match self.get(value) {
+            Some(&Node::Tuple { items, .. }) => self.span(items).try_into().ok(),
+            _ => None,
+        }
     }
 
     /// The members of a container of this kind, in order; keys and values of a dict in turn.
@@ -440,7 +468,10 @@ impl<'a> Arena<'a> {
         kind: Holder,
     ) -> Option<impl Iterator<Item = Value> + '_> {
         match self.get(value) {
-            Some(&Node::Holder { what, members, .. }) if what == kind => Some(self.each(members)),
+            Some(&Node::Holder { what, members, .. }) if what == kind => {
+                self.spend(members.len.into());
+                Some(self.each(members))
+            }
             _ => None,
         }
     }
@@ -475,6 +506,8 @@ impl<'a> Arena<'a> {
             }
             entries.push((key, value));
         }
+        // They are sorted.
+        self.spend(entries.len() as u64 * 8);
         let mut keys: Vec<_> = entries.iter().map(|&(key, _)| key).collect();
         keys.sort_unstable();
         let twice = keys
@@ -519,14 +552,18 @@ impl<'a> Arena<'a> {
     #[inline]
     pub(super) fn hash_cost(&self, value: Value) -> u32 {
         match value {
-            Value::BigInt(bytes, _) => bytes / 8 + 1,
+            Value::BigInt(bytes, ..) => bytes / 8 + 1,
             Value::Node(_) => match self.get(value) {
                 Some(&Node::Tuple { cost, .. }) => cost,
-                Some(&Node::FrozenSet { len, .. }) => len.saturating_add(1),
+                Some(&Node::FrozenSet { cost, .. }) => cost,
+                Some(&Node::Dtype(number)) => self
+                    .dtypes
+                    .get(number as usize)
+                    .map_or(0, |dtype| dtype.leaves.max(1)),
                 Some(Node::Bytes(_)) => self
                     .raw_bytes(value)
                     .map_or(0, |bytes| u32::from(!bytes.writable)),
-                Some(Node::Text { .. } | Node::Dtype(_)) => 1,
+                Some(Node::Text { .. }) => 1,
                 Some(Node::Object(_)) => self
                     .object(value)
                     .map_or(0, |object| u32::from(object.hashable)),
@@ -600,6 +637,26 @@ impl<'a> Arena<'a> {
                     *frozen = true;
                     *members
                 }
+                Some(Node::Array(_)) => {
+                    if let Some(array) = self.array_mut(value)
+                        && !array.frozen
+                    {
+                        array.frozen = true;
+                        let members = array.members;
+                        todo.push(members);
+                    }
+                    continue;
+                }
+                Some(Node::Object(_)) => {
+                    if let Some(object) = self.object_mut(value)
+                        && !object.frozen
+                    {
+                        object.frozen = true;
+                        let inside = [object.detail, object.parts];
+                        todo.extend(inside);
+                    }
+                    continue;
+                }
                 _ => continue,
             };
             todo.extend(self.each(members).filter(|&item| is_node(item)));
@@ -631,7 +688,7 @@ impl<'a> Arena<'a> {
                     Holder::Dict => "a dict",
                     Holder::Set => "a set",
                     Holder::Deque => "a deque",
-                    Holder::Mapping => "a mapping",
+                    Holder::Mapping | Holder::DefaultDict => "a mapping",
                 },
                 Some(Node::FrozenSet { .. }) => "a frozenset",
                 Some(Node::Bytes(_)) => "bytes",

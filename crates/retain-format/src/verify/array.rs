@@ -3,6 +3,7 @@
 use super::arena::{Array, Holder, Kind, Node, Object, Value, truth};
 use super::domain::{Reason, Verifier, refuse};
 use super::dtype::Dtype;
+use super::hashes::{self, Hash};
 
 /// Where numpy's array classes live, in any version.
 const CLASSES: &[(&str, &[&str])] = &[
@@ -60,6 +61,7 @@ impl Verifier<'_> {
             data: None,
             members: Value::None,
             depth: 0,
+            frozen: false,
         }))
     }
 
@@ -125,8 +127,10 @@ impl Verifier<'_> {
         if matrix && sizes.len() != 2 {
             return refuse("a matrix that has not two dimensions");
         }
+        let dtype_size = dtype.size;
         let mut place = None;
         let mut depth = 0;
+        let mut objects = false;
         if dtype.object || dtype.code == b'T' {
             if self.holds_unfinished(data) {
                 return refuse("an array of objects that holds one whose own state is not set yet");
@@ -138,6 +142,7 @@ impl Verifier<'_> {
                 return refuse("an array of objects whose list is of another length");
             }
             depth = self.arena.depth(data) + 1;
+            objects = true;
             if dtype.code == b'T' {
                 let mut members = self.arena.members(data, Holder::List).into_iter().flatten();
                 if !members.all(|item| {
@@ -163,7 +168,16 @@ impl Verifier<'_> {
                 return refuse("an array whose data are not as long as its shape says");
             }
         }
-        self.charge(nbytes);
+        if objects {
+            // What changed later could make the array deeper than is known; arrays in arrays are taken apart recursively.
+            self.arena.freeze(data);
+        }
+        // Elements of no size take time, and memory once something is made of them.
+        self.charge(if dtype_size == 0 {
+            count.saturating_mul(8)
+        } else {
+            nbytes
+        });
         let sizes = self.arena.tuple(shape).unwrap_or_default().to_vec();
         let shape = self.arena.push_items(&sizes);
         Ok(Array {
@@ -176,6 +190,7 @@ impl Verifier<'_> {
             data: place,
             members: if place.is_none() { data } else { Value::None },
             depth,
+            frozen: false,
         })
     }
 
@@ -281,6 +296,7 @@ impl Verifier<'_> {
             data: place,
             members: buffer,
             depth: 0,
+            frozen: false,
         });
         self.note_array(value);
         Ok(value)
@@ -335,9 +351,34 @@ impl Verifier<'_> {
             return refuse("a scalar whose bytes are not as many as its dtype says");
         }
         let (hashable, size) = (dtype.code != b'V', dtype.size);
+        let hash = match (dtype.code, self.arena.short_bytes(data)) {
+            (b'i' | b'u' | b'b' | b'f', Some(bytes)) if bytes.len() <= 8 => {
+                let mut bytes: smallvec::SmallVec<[u8; 9]> = bytes.iter().copied().collect();
+                if dtype.big_endian {
+                    bytes.reverse();
+                }
+                match (dtype.code, <[u8; 8]>::try_from(bytes.as_slice())) {
+                    (b'f', Ok(bytes)) => Hash::Known(hashes::float(f64::from_le_bytes(bytes))),
+                    (b'f', _) => Hash::Apart,
+                    // Some versions of numpy do not reduce large ones.
+                    (_, Ok([.., 0x10..=0xef])) => Hash::Apart,
+                    (b'u' | b'b', _) => {
+                        bytes.push(0);
+                        Hash::Known(hashes::twos_complement(&bytes))
+                    }
+                    _ => Hash::Known(hashes::twos_complement(&bytes)),
+                }
+            }
+            // Complex numbers, and those that are cut to floats.
+            (b'c', _) => Hash::Any,
+            (b'f', _) if size > 8 => Hash::Any,
+            _ => Hash::Apart,
+        };
         // What a rule later takes for a length or a code has to be a plain integer: scalars are not.
         self.charge(size);
-        Ok(self.object(Kind::Data, true, hashable, 0, Value::None))
+        let scalar = self.object(Kind::Data, true, hashable, 0, Value::None);
+        self.hashed(scalar, hash);
+        Ok(scalar)
     }
 
     /// `_mareconstruct(class, ndarray, (0,), "b")`.
@@ -410,6 +451,8 @@ impl Verifier<'_> {
             kind,
             built,
             hashable,
+            hash: Hash::Apart,
+            frozen: false,
             depth,
             extent,
             detail,

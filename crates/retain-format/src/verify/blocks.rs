@@ -99,6 +99,7 @@ impl Verifier<'_> {
         if u64::try_from(columns) != Ok(total) || total > 1 << 24 {
             return refuse("blocks that do not have as many columns as there are");
         }
+        self.arena.spend(total);
         let mut taken = vec![false; usize::try_from(total).unwrap_or(0)];
         let mut take = |place: i64| {
             let slot = usize::try_from(place)

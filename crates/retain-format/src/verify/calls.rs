@@ -1,7 +1,8 @@
 //! Which rule decides on a call, a new object, a state.
 
-use super::arena::{Kind, Value};
+use super::arena::{Holder, Kind, Value};
 use super::domain::{Reason, Verifier, refuse};
+use super::hashes::Hash;
 use super::names::Rule;
 
 impl Verifier<'_> {
@@ -102,11 +103,17 @@ impl Verifier<'_> {
             Kind::Frame | Kind::Manager | Kind::PandasType | Kind::PandasArray => {
                 return self.pandas_build(instance, state);
             }
-            Kind::Uuid => self.uuid_build(state)?,
+            Kind::Uuid => {
+                let hash = self.uuid_build(state)?;
+                self.hashed(instance, hash);
+            }
             Kind::Namespace => {
                 if self.arena.entries(state).is_none() {
                     return refuse("a namespace whose state is no dict of names");
                 }
+                // Each name gets a place in a dict of the object's own.
+                let entries = self.arena.member_count(state, Holder::Dict).unwrap_or(0);
+                self.charge(u64::from(entries) * 56 + 256);
                 let depth = self.arena.depth(state).saturating_add(1);
                 if let Some(object) = self.arena.object_mut(instance) {
                     object.depth = depth;
@@ -122,18 +129,21 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    fn uuid_build(&self, state: Value) -> Result<(), Reason> {
+    fn uuid_build(&self, state: Value) -> Result<Hash, Reason> {
         let Some(entries) = self.arena.entries(state) else {
             return refuse("a UUID whose state is no dict");
         };
+        let mut hash = Hash::Any;
         for (key, value) in entries {
             match (key, value) {
-                (b"int", Value::Int(0..) | Value::BigInt(..=16, false))
-                | (b"is_safe", Value::Int(0 | -1)) => {}
+                (b"int", Value::Int(0..) | Value::BigInt(..=16, false, _)) => {
+                    hash = self.number_hash(value);
+                }
+                (b"is_safe", Value::Int(0 | -1)) => {}
                 _ => return refuse("a UUID that is no number"),
             }
         }
-        Ok(())
+        Ok(hash)
     }
 
     /// The state of `random.Random`: a version, 625 integers, and a float or nothing.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use super::arena::{Arena, Bytes, Holder, Kind, Members, Node, Value};
+use super::hashes::ANY;
 use super::names::Rule;
 use super::plan::Plan;
 use super::policy::Policy;
@@ -63,7 +64,11 @@ pub(super) struct Verifier<'a> {
     pub(super) nested: bool,
     pub(super) frame_end: u64,
     pub(super) allocated: u64,
-    pub(super) work: u64,
+    /// How much work the stream may make, up to here.
+    pub(super) most_work: u64,
+    /// How many keys of one hash a container has, for those hashes that a file can choose.
+    pub(super) keys: HashMap<(u32, u64), u32>,
+    pub(super) random: std::hash::RandomState,
     /// Bytes of contents that were looked at.
     pub(super) scanned: std::cell::Cell<u64>,
     pub(super) result: Value,
@@ -99,7 +104,9 @@ impl<'a> Verifier<'a> {
             nested: false,
             frame_end: 0,
             allocated: 0,
-            work: 0,
+            most_work: 0,
+            keys: HashMap::new(),
+            random: std::hash::RandomState::new(),
             scanned: std::cell::Cell::new(0),
             result: Value::None,
             empty_tuple,
@@ -139,6 +146,7 @@ impl<'a> Verifier<'a> {
     #[inline]
     fn enough(&mut self, at: u64) -> Result<(), Error> {
         self.ticks = self.ticks.wrapping_add(1);
+        self.most_work = at.saturating_mul(64).saturating_add(1 << 20);
         if self.ticks.is_multiple_of(64) {
             return self.budget(at);
         }
@@ -164,10 +172,14 @@ impl<'a> Verifier<'a> {
                 "the contents of the file take too long to check".into(),
             ));
         }
-        if self.work > at.saturating_mul(64).saturating_add(1 << 20) {
+        self.most_work = at.saturating_mul(64).saturating_add(1 << 20);
+        if self.arena.spent() > self.most_work {
             return Err(Error::Budget(
-                "the keys of the file take too long to compare".into(),
+                "the keys and members of the file take too long to compare".into(),
             ));
+        }
+        if self.more_refusals > 10_000 {
+            return Err(Error::Budget("too much of the file is refused".into()));
         }
         if self.ticks.is_multiple_of(1 << 9) {
             if self.began.elapsed() > budgets.time {
@@ -207,22 +219,6 @@ impl<'a> Verifier<'a> {
             )));
         }
         Ok(depth)
-    }
-
-    /// Whether each of `keys` can be hashed; what that costs is noted.
-    pub(super) fn hashable(&mut self, keys: impl Iterator<Item = Value>) -> bool {
-        let mut work = 0u64;
-        let mut all = true;
-        for key in keys {
-            let cost = match key {
-                Value::Text(_) | Value::Int(_) => continue,
-                _ => self.arena.hash_cost(key),
-            };
-            all &= cost > 0;
-            work = work.saturating_add(u64::from(cost));
-        }
-        self.work = self.work.saturating_add(work);
-        all
     }
 
     pub(super) fn note_array(&mut self, array: Value) {
@@ -391,7 +387,8 @@ impl Domain for Verifier<'_> {
         self.allocated = self.allocated.saturating_add(length);
         Ok(match opcode {
             op::LONG1 | op::LONG4 => {
-                Value::BigInt(u32::try_from(length).unwrap_or(u32::MAX), false)
+                // Its sign is not looked at: who takes long integers takes shorter ones.
+                Value::BigInt(u32::try_from(length).unwrap_or(u32::MAX), false, ANY)
             }
             _ => self.arena.new_bytes(Bytes {
                 data: Some(data),
@@ -445,8 +442,7 @@ impl Domain for Verifier<'_> {
                 if !self.hashable(items.iter().copied()) {
                     return Ok(self.refused(at, "a frozenset of what cannot be hashed"));
                 }
-                let len = u32::try_from(items.len()).unwrap_or(u32::MAX);
-                Ok(self.arena.node(Node::FrozenSet { len, depth }))
+                Ok(self.frozenset(items, depth))
             }
             _ => self.tuple(at, items),
         }
@@ -482,7 +478,7 @@ impl Domain for Verifier<'_> {
             op::APPEND | op::APPENDS => matches!(what, Holder::List | Holder::Deque),
             op::ADDITEMS => what == Holder::Set && self.hashable(items.iter().copied()),
             _ => {
-                matches!(what, Holder::Dict | Holder::Mapping)
+                matches!(what, Holder::Dict | Holder::Mapping | Holder::DefaultDict)
                     && self.hashable(items.iter().step_by(2).copied())
             }
         };
@@ -490,6 +486,22 @@ impl Domain for Verifier<'_> {
             let what = self.arena.describe(target);
             self.refused(at, format!("what cannot be added to {what}"));
             return Ok(());
+        }
+        match what {
+            Holder::List => {}
+            Holder::Set => self.compare(target, items.iter().copied()),
+            Holder::Dict | Holder::Mapping => {
+                self.compare(target, items.iter().step_by(2).copied());
+            }
+            Holder::Deque | Holder::DefaultDict => {
+                // Those are taken apart recursively: how deep they are has to stay as it is known.
+                for &item in items {
+                    self.arena.freeze(item);
+                }
+                if what == Holder::DefaultDict {
+                    self.compare(target, items.iter().step_by(2).copied());
+                }
+            }
         }
         let each = if what == Holder::List { 8 } else { 48 };
         self.allocated = self.allocated.saturating_add(items.len() as u64 * each);
@@ -729,6 +741,14 @@ impl Verifier<'_> {
         {
             return refuse("an attribute of Python's own in the state of an object");
         }
+        // Each attribute gets a place in a dict of the object's own.
+        let attributes = |value| self.arena.member_count(value, Holder::Dict).unwrap_or(0);
+        let count = match self.arena.tuple_of::<2>(state) {
+            Some([one, other]) => attributes(one).saturating_add(attributes(other)),
+            None => attributes(state),
+        };
+        self.arena.spend(count.into());
+        self.charge(u64::from(count) * 56);
         let depth = self.arena.depth(state).saturating_add(1);
         if let Some(object) = self.arena.object_mut(instance) {
             object.parts = state;

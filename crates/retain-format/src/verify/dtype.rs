@@ -33,7 +33,7 @@ pub(super) struct Dtype {
     pub(super) fields: Vec<u32>,
     pub(super) unit: Vec<u8>,
     /// How many simple types it is made of, and how deep.
-    leaves: u32,
+    pub(super) leaves: u32,
     depth: u32,
 }
 
@@ -209,7 +209,7 @@ impl Verifier<'_> {
         };
         let count = self.arena.tuple(names).map_or(0, <[Value]>::len) as u64;
         // The fields are compared with one another.
-        self.work = self.work.saturating_add(count * count);
+        self.arena.spend(count * count);
         let stated = (elsize, align, flags);
         let simple = base == Value::None && names == Value::None && fields == Value::None;
         match dtype.code {

@@ -2,6 +2,7 @@
 
 use super::arena::{Kind, Object, Value};
 use super::domain::{Name, Verifier};
+use super::hashes::Hash;
 use super::names::{Rule, rule};
 use super::policy::is_powerful;
 use super::report::NameVerdict;
@@ -145,6 +146,8 @@ impl Verifier<'_> {
             kind: Kind::Trusted,
             built: true,
             hashable: true,
+            hash: Hash::Apart,
+            frozen: false,
             depth,
             extent: 0,
             detail: Value::None,

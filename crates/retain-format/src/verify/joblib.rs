@@ -76,6 +76,7 @@ impl Verifier<'_> {
             data: None,
             members: Value::None,
             depth: 0,
+            frozen: false,
         });
         self.note_array(array);
         Ok(Raw {

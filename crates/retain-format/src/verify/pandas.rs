@@ -38,7 +38,9 @@ impl Verifier<'_> {
             Rule::PandasType(kind) => {
                 let kind = i64::from(kind);
                 let whole = kind == MASKED;
-                self.object(Kind::PandasType, whole, true, kind, Value::None)
+                // The hash of categories is that of each of them.
+                let hashable = kind != CATEGORY;
+                self.object(Kind::PandasType, whole, hashable, kind, Value::None)
             }
             Rule::ArrowStored => {
                 self.object(Kind::PandasArray, false, false, ARROW_STORED, Value::None)
@@ -139,7 +141,11 @@ impl Verifier<'_> {
                 if !number(left) || !number(right) || !known {
                     return refuse("no interval");
                 }
-                Ok(self.object(Kind::Data, true, true, 0, Value::None))
+                let interval = self.object(Kind::Data, true, true, 0, Value::None);
+                let parts = [left, right, closed];
+                let hash = self.parts_hash(&parts);
+                self.hashed(interval, hash);
+                Ok(interval)
             }
             (Rule::Offset, _) => {
                 let plain = args.iter().all(|&arg| {
@@ -408,7 +414,9 @@ impl Verifier<'_> {
     /// The sizes of an array, of numpy's or pandas'.
     pub(super) fn sizes_of(&self, values: Value) -> Option<Vec<u64>> {
         if let Some((array, dtype)) = self.arena.array(values) {
-            let plain = (dtype.is_raw() && dtype.fields.is_empty()) || dtype.code == b'O';
+            // pandas has no elements of bytes or of no size, but converts them one by one.
+            let raw = dtype.is_raw() && !matches!(dtype.code, b'S' | b'U' | b'V') && dtype.size > 0;
+            let plain = raw || dtype.code == b'O';
             return plain.then(|| self.arena.sizes(array));
         }
         let object = self.arena.built(values, Kind::PandasArray)?;

@@ -112,7 +112,7 @@ fn walk(verifier: &Verifier<'_>, mut visit: impl FnMut(u32, String)) {
             }
             Some(&Node::Holder { what, .. }) => {
                 let members = arena.members(value, what).into_iter().flatten();
-                if matches!(what, Holder::Dict | Holder::Mapping) {
+                if matches!(what, Holder::Dict | Holder::Mapping | Holder::DefaultDict) {
                     let mut members = members;
                     while let (Some(key), Some(value)) = (members.next(), members.next()) {
                         push(value, Part::Key(key));

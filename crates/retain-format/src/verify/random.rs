@@ -116,7 +116,8 @@ impl Verifier<'_> {
         else {
             return refuse("a seed of another state");
         };
-        let whole = |value: Value| matches!(value, Value::Int(0..) | Value::BigInt(..=4096, false));
+        let whole =
+            |value: Value| matches!(value, Value::Int(0..) | Value::BigInt(..=4096, false, _));
         let words = |value: Value| {
             self.arena
                 .tuple(value)
@@ -147,7 +148,7 @@ impl Verifier<'_> {
         };
         let word = |value: Value, width: u32| match value {
             Value::Int(value) => value >= 0 && (width >= 63 || value >> width == 0),
-            Value::BigInt(bytes, false) => bytes <= width / 8,
+            Value::BigInt(bytes, false, _) => bytes <= width / 8,
             _ => false,
         };
         let table = |value: Value, size: u64, length: u64| {

@@ -2,6 +2,7 @@
 
 use super::arena::{Holder, Kind, Value};
 use super::domain::{Reason, Verifier, refuse};
+use super::hashes::{self, Hash};
 use super::names::Rule;
 use super::text;
 
@@ -48,6 +49,13 @@ impl Verifier<'_> {
         self.object(Kind::Data, true, true, 0, Value::None)
     }
 
+    /// Data that can be made to have one hash.
+    fn data_of(&mut self, hash: Hash) -> Value {
+        let data = self.data();
+        self.hashed(data, hash);
+        data
+    }
+
     /// The call of something from the standard library.
     #[expect(clippy::too_many_lines, reason = "a short arm to each type")]
     pub(super) fn stdlib_call(
@@ -58,15 +66,25 @@ impl Verifier<'_> {
     ) -> Result<Value, Reason> {
         match rule {
             Rule::Set | Rule::FrozenSet => self.set_of(rule, args),
-            Rule::Complex => match args {
+            Rule::Complex => match *args {
                 [
-                    Value::Float(_) | Value::Int(_),
-                    Value::Float(_) | Value::Int(_),
-                ] => Ok(self.data()),
+                    real @ (Value::Float(_) | Value::Int(_)),
+                    imaginary @ (Value::Float(_) | Value::Int(_)),
+                ] => {
+                    let hash = match (self.number_hash(real), self.number_hash(imaginary)) {
+                        (Hash::Known(real), Hash::Known(imaginary)) => {
+                            Hash::Known(hashes::complex(real, imaginary))
+                        }
+                        _ => Hash::Any,
+                    };
+                    Ok(self.data_of(hash))
+                }
                 _ => refuse("not two numbers"),
             },
             Rule::Range => match args {
-                [Value::Int(_), Value::Int(_), Value::Int(step)] if *step != 0 => Ok(self.data()),
+                [Value::Int(_), Value::Int(_), Value::Int(step)] if *step != 0 => {
+                    Ok(self.data_of(Hash::Any))
+                }
                 _ => refuse("not three small integers"),
             },
             Rule::Slice => {
@@ -111,7 +129,10 @@ impl Verifier<'_> {
             },
             Rule::Date => match args {
                 &[bytes] => match self.arena.short_bytes(bytes).map(<[u8; 4]>::try_from) {
-                    Some(Ok(bytes)) if is_date(bytes, false) => Ok(self.data()),
+                    Some(Ok(bytes)) if is_date(bytes, false) => {
+                        let hash = self.content_hash(&bytes);
+                        Ok(self.data_of(hash))
+                    }
                     _ => refuse("no date"),
                 },
                 _ => refuse("not one argument"),
@@ -148,15 +169,26 @@ impl Verifier<'_> {
                                 || matches!(number, b"NaN" | b"-NaN" | b"Infinity" | b"-Infinity"))
                     }) =>
                 {
-                    Ok(self.data())
+                    let text = self.arena.text(number).unwrap_or_default();
+                    let hash = hashes::decimal_number(text).map_or(Hash::Any, Hash::Known);
+                    Ok(self.data_of(hash))
                 }
                 _ => refuse("no number in a short text"),
             },
             Rule::Fraction => match *args {
                 [
-                    Value::Int(_) | Value::BigInt(..=512, _),
-                    Value::Int(1..) | Value::BigInt(..=512, false),
-                ] => Ok(self.data()),
+                    Value::Int(_) | Value::BigInt(..=512, ..),
+                    Value::Int(1..) | Value::BigInt(..=512, false, _),
+                ] => {
+                    let parts = args.iter().map(|&part| self.number_hash(part));
+                    let hash = match parts.collect::<smallvec::SmallVec<[Hash; 2]>>().as_slice() {
+                        &[Hash::Known(over), Hash::Known(under)] => {
+                            hashes::fraction(over, under).map_or(Hash::Any, Hash::Known)
+                        }
+                        _ => Hash::Any,
+                    };
+                    Ok(self.data_of(hash))
+                }
                 [number]
                     if self.arena.text(number).is_some_and(|number| {
                         let (first, last) = (number.first(), number.last());
@@ -167,7 +199,9 @@ impl Verifier<'_> {
                             && first != Some(&b'/')
                     }) =>
                 {
-                    Ok(self.data())
+                    let text = self.arena.text(number).unwrap_or_default();
+                    let hash = hashes::fraction_text(text).map_or(Hash::Any, Hash::Known);
+                    Ok(self.data_of(hash))
                 }
                 _ => refuse("no two numbers"),
             },
@@ -305,9 +339,21 @@ impl Verifier<'_> {
         if below > self.policy.budgets.depth {
             return refuse("too deep");
         }
-        let Some(&super::arena::Node::Holder { mut members, .. }) = self.arena.get(holder) else {
+        let Some(&super::arena::Node::Holder {
+            mut members, what, ..
+        }) = self.arena.get(holder)
+        else {
             return Ok(());
         };
+        match what {
+            Holder::Deque => {
+                for &item in items {
+                    self.arena.freeze(item);
+                }
+            }
+            Holder::Set => self.compare(holder, items.iter().copied()),
+            _ => self.compare(holder, items.iter().step_by(2).copied()),
+        }
         self.arena.extend(&mut members, items);
         if let Some(super::arena::Node::Holder {
             members: slot,
@@ -344,10 +390,7 @@ impl Verifier<'_> {
                 .max()
                 .unwrap_or(0)
                 + 1;
-            let len = u32::try_from(items.len()).unwrap_or(u32::MAX);
-            return Ok(self
-                .arena
-                .node(super::arena::Node::FrozenSet { len, depth }));
+            return Ok(self.frozenset(&items, depth));
         }
         let set = self.holder(Holder::Set);
         self.fill(set, &items)?;
@@ -421,7 +464,11 @@ impl Verifier<'_> {
     }
 
     fn mapping(&mut self, rule: Rule, args: &[Value]) -> Result<Value, Reason> {
-        let mapping = self.holder(Holder::Mapping);
+        let mapping = self.holder(if rule == Rule::DefaultDict {
+            Holder::DefaultDict
+        } else {
+            Holder::Mapping
+        });
         match (rule, args) {
             (_, []) => {}
             (Rule::DefaultDict, &[factory]) => {
@@ -459,6 +506,7 @@ impl Verifier<'_> {
                     return refuse("what is no dict");
                 };
                 let members: Vec<_> = members.collect();
+                // Their hashes are known, but they are compared again.
                 self.fill(mapping, &members)?;
             }
             (Rule::OrderedDict, &[items]) => {
@@ -503,7 +551,7 @@ impl Verifier<'_> {
                 };
                 (0..=most).contains(&number)
             }
-            [Value::BigInt(..=16, false)] => {
+            [Value::BigInt(..=16, false, _)] => {
                 self.is_global(callable, "ipaddress", &["IPv6Address"])
             }
             [text] => self.arena.text(text).is_some_and(|text| {
@@ -517,6 +565,16 @@ impl Verifier<'_> {
         if !good {
             return refuse("no address");
         }
-        Ok(self.data())
+        let single = self.is_global(callable, "ipaddress", &["IPv4Address", "IPv6Address"]);
+        let scoped = args.iter().any(|&text| {
+            self.arena
+                .text(text)
+                .is_some_and(|text| text.contains(&b'%'))
+        });
+        Ok(self.data_of(if single && !scoped {
+            Hash::Apart
+        } else {
+            Hash::Any
+        }))
     }
 }

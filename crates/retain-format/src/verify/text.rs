@@ -1,6 +1,7 @@
 //! How values are written in bytes and lines: only as picklers write them.
 
 use super::arena::Value;
+use super::hashes;
 
 /// A dotted name: identifiers of ASCII with dots between.
 pub(super) fn dotted(name: &[u8]) -> Option<&str> {
@@ -34,7 +35,11 @@ pub(super) fn twos_complement(bytes: &[u8]) -> Value {
     if used < 8 {
         return twos_complement(bytes.get(..8).unwrap_or_default());
     }
-    Value::BigInt(u32::try_from(used).unwrap_or(u32::MAX), negative)
+    Value::BigInt(
+        u32::try_from(used).unwrap_or(u32::MAX),
+        negative,
+        hashes::twos_complement(bytes),
+    )
 }
 
 fn decimal(digits: &[u8]) -> Option<Value> {
@@ -52,11 +57,12 @@ fn decimal(digits: &[u8]) -> Option<Value> {
     Some(match std::str::from_utf8(digits).ok()?.parse::<u128>() {
         Ok(value) => match i64::try_from(value) {
             Ok(value) => Value::Int(if negative { -value } else { value }),
-            Err(_) => Value::BigInt(16, negative),
+            Err(_) => Value::BigInt(16, negative, hashes::decimal(digits, negative)),
         },
         Err(_) => Value::BigInt(
             u32::try_from(digits.len() / 2 + 1).unwrap_or(u32::MAX),
             negative,
+            hashes::decimal(digits, negative),
         ),
     })
 }
@@ -233,7 +239,7 @@ mod tests {
         );
         assert_eq!(
             twos_complement(&[0, 0, 0, 0, 0, 0, 0, 0x80, 0]),
-            Value::BigInt(8, false)
+            Value::BigInt(8, false, 4)
         );
         assert_eq!(int(b"01"), Some(Value::Bool(true)));
         assert_eq!(int(b"-12"), Some(Value::Int(-12)));
@@ -242,7 +248,7 @@ mod tests {
         }
         assert_eq!(
             long(b"9223372036854775808L"),
-            Some(Value::BigInt(16, false))
+            Some(Value::BigInt(16, false, 4))
         );
     }
 
