@@ -97,6 +97,8 @@ pub(super) struct Decoding<R, D> {
     /// The input said that it has ended.
     last: bool,
     state: State,
+    /// What went wrong: the codecs' libraries are not made to go on after that.
+    failed: Option<(io::ErrorKind, String)>,
 }
 
 impl<R: Read, D: Decompress> Decoding<R, D> {
@@ -109,6 +111,7 @@ impl<R: Read, D: Decompress> Decoding<R, D> {
             end: 0,
             last: false,
             state: State::Inside,
+            failed: None,
         }
     }
 
@@ -135,6 +138,24 @@ impl<R: Read, D: Decompress> Decoding<R, D> {
 
 impl<R: Read, D: Decompress> Read for Decoding<R, D> {
     fn read(&mut self, output: &mut [u8]) -> io::Result<usize> {
+        if let Some((kind, what)) = &self.failed {
+            return Err(io::Error::new(*kind, what.clone()));
+        }
+        let outcome = self.decompress(output);
+        if let Err(error) = &outcome
+            && matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            )
+        {
+            self.failed = Some((error.kind(), error.to_string()));
+        }
+        outcome
+    }
+}
+
+impl<R: Read, D: Decompress> Decoding<R, D> {
+    fn decompress(&mut self, output: &mut [u8]) -> io::Result<usize> {
         if output.is_empty() {
             return Ok(0);
         }

@@ -492,3 +492,21 @@ proptest! {
         let _ = read_in_steps(codec, &bytes, 4096, 1 << 24);
     }
 }
+
+#[test]
+fn a_reader_that_failed_fails_again() {
+    for codec in Codec::ALL {
+        let mut packed = Vec::new();
+        let mut encoder = codec.encoder(&mut packed, None).unwrap();
+        encoder.write_all(&[7; 5000]).unwrap();
+        encoder.finish().unwrap();
+        let middle = packed.len() / 2;
+        packed.truncate(middle);
+        let mut decoder = codec.decoder(&packed[..]).unwrap();
+        let first = std::io::copy(&mut decoder, &mut std::io::sink()).unwrap_err();
+        for _ in 0..3 {
+            let again = decoder.read(&mut [0; 100]).unwrap_err();
+            assert_eq!(again.kind(), first.kind(), "{}", codec.name());
+        }
+    }
+}
