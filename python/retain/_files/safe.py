@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from retain._files.errors import CorruptFileError, UnsafeFileError
+from retain._files.load import is_regular, named
 from retain._files.unpickler import Unpickler
 from retain._retain import Block, Reader, scan_block
 
@@ -25,7 +25,7 @@ def safe_load(filename: Any, trusted: Iterable[str] = (), *, max_bytes: int = LI
 
     Parameters
     ----------
-    filename : str, os.PathLike or file object
+    filename : str, bytes, os.PathLike or file object
         What to read, as for `load`. A file object is read to its end.
     trusted : iterable of str, default ()
         What else the file may use: a class, as in "sklearn.ensemble._forest.RandomForestClassifier", or a package, as
@@ -50,16 +50,20 @@ def safe_load(filename: Any, trusted: Iterable[str] = (), *, max_bytes: int = LI
         If the file cannot be read.
     """
     granted = grants(trusted)
-    if isinstance(filename, os.PathLike):
-        filename = os.fspath(filename)
+    filename = named(filename)
     block: Block | bytes
     if hasattr(filename, "read"):
         name = getattr(filename, "name", None)
         source = name if isinstance(name, str) else None
         block = Block.of(filename, max_bytes)
-    else:
+    elif is_regular(filename):
         source = filename
         block = Block.of_file(filename, max_bytes)
+    else:
+        source = filename
+        # Python's own waiting ends at Ctrl-C.
+        with open(filename, "rb", buffering=0) as file:
+            block = Block.of(file, max_bytes)
     if isinstance(block, bytes):
         return _safe_other(filename, block)
     found = scan_block(block, granted, max_bytes)

@@ -9,11 +9,14 @@ pub(super) const HUGE: usize = 4 << 20;
 
 /// A new bytearray and its memory, to be filled before anyone else sees it.
 pub(super) fn new_bytearray(py: Python<'_>, len: isize) -> PyResult<(Bound<'_, PyAny>, &mut [u8])> {
-    // SAFETY: with a null pointer, an object with so many bytes of memory is made that nothing else refers to yet. Memory
-    // of C's allocator holds bytes, whichever.
+    // SAFETY: an object with so many bytes of memory is made that nothing else refers to yet. Memory of C's allocator
+    // holds bytes, whichever. It is not made in one step: where there is no memory, CPython prints of an error inside.
     unsafe {
-        let object = ffi::PyByteArray_FromStringAndSize(std::ptr::null(), len);
+        let object = ffi::PyByteArray_FromStringAndSize(std::ptr::null(), 0);
         let object = Bound::from_owned_ptr_or_err(py, object)?;
+        if ffi::PyByteArray_Resize(object.as_ptr(), len) < 0 {
+            return Err(PyErr::fetch(py));
+        }
         let start = ffi::PyByteArray_AsString(object.as_ptr());
         let bytes = std::slice::from_raw_parts_mut(start.cast::<u8>(), len.unsigned_abs());
         Ok((object, bytes))
