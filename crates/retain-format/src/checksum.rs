@@ -9,14 +9,22 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 pub(crate) const PIECE: usize = 1 << 20;
 
 /// The checksum of bytes that arrive in any portions.
-pub(crate) struct Checksum {
+pub struct Checksum {
     piece: Box<Xxh3>,
     room: usize,
     pieces: Box<Xxh3>,
 }
 
+impl Default for Checksum {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Checksum {
-    pub(crate) fn new() -> Self {
+    /// That of no bytes yet.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             piece: Box::new(Xxh3::new()),
             room: PIECE,
@@ -24,7 +32,8 @@ impl Checksum {
         }
     }
 
-    pub(crate) fn update(&mut self, mut bytes: &[u8]) {
+    /// Takes the next bytes.
+    pub fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(self.room));
             if now.len() == PIECE {
@@ -56,7 +65,9 @@ impl Checksum {
         self.room = PIECE;
     }
 
-    pub(crate) fn finish(mut self) -> u64 {
+    /// The checksum of all bytes that were taken.
+    #[must_use]
+    pub fn finish(mut self) -> u64 {
         if self.room < PIECE {
             self.end_piece();
         }

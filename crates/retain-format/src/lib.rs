@@ -30,6 +30,7 @@ pub mod verify;
 pub mod wrappers;
 
 pub use archive::Archive;
+pub use checksum::Checksum;
 pub use codec::{Codec, Encoder};
 pub use error::Error;
 pub use layout::{ALIGNMENT, Buffer, HEAD_LEN, Head, MARKER, Trailer};
@@ -37,5 +38,5 @@ pub use publish::Publication;
 pub use read_at::ReadAt;
 pub use seekable::Seekable;
 pub use splice::{Fed, Finished, Splicer};
-pub use stored::{Skeleton, Stored, Window, read_shared};
+pub use stored::{Skeleton, Stored, Window, checksum_of, read_shared};
 pub use streamed::Streamed;

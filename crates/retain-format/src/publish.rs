@@ -28,6 +28,9 @@ impl Publication {
     /// a device: write to it in place.
     pub fn begin(path: &Path) -> io::Result<Self> {
         let target = resolve(path)?;
+        if target != path && !is_same(path, &target) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let old = match fs::metadata(&target) {
             Ok(old) if old.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
             Ok(old) if !old.is_file() => return Err(io::ErrorKind::InvalidInput.into()),
@@ -56,6 +59,17 @@ impl Publication {
         Ok(publication)
     }
 
+    /// Copies a file that cannot be given a name to one that has a temporary one.
+    fn copy(&mut self) -> io::Result<()> {
+        let (mut copy, path) = temporary(folder(&self.target))?;
+        self.named = Some(path);
+        self.file.seek(SeekFrom::Start(0))?;
+        io::copy(&mut self.file, &mut copy)?;
+        copy.set_permissions(self.file.metadata()?.permissions())?;
+        self.file = copy;
+        Ok(())
+    }
+
     fn permit(&self, permissions: Permissions) -> io::Result<()> {
         self.file.set_permissions(permissions)
     }
@@ -82,16 +96,25 @@ impl Publication {
     /// Those of the operating system; nothing is left then.
     pub fn publish(mut self) -> io::Result<()> {
         if self.named.is_none() {
-            if link(&self.file, &self.target)? {
-                return Ok(());
-            }
-            self.named = Some(named(folder(&self.target), |path| {
-                if link(&self.file, path)? {
-                    Ok(())
-                } else {
-                    Err(io::ErrorKind::AlreadyExists.into())
+            let linked = link(&self.file, &self.target).and_then(|linked| {
+                if linked {
+                    return Ok(None);
                 }
-            })?);
+                named(folder(&self.target), |path| {
+                    if link(&self.file, path)? {
+                        Ok(())
+                    } else {
+                        Err(io::ErrorKind::AlreadyExists.into())
+                    }
+                })
+                .map(Some)
+            });
+            match linked {
+                Ok(None) => return Ok(()),
+                Ok(Some(path)) => self.named = Some(path),
+                // Sandboxes and some file systems make such files, and do not let them be named.
+                Err(_) => self.copy()?,
+            }
         }
         if let Some(path) = &self.named {
             fs::rename(path, &self.target)?;
@@ -119,10 +142,31 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
             Err(_) => return Ok(target),
         }
     }
-    Err(io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "too many levels of symbolic links",
-    ))
+    // The operating system says it best.
+    Err(fs::metadata(path).err().unwrap_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "too many levels of symbolic links",
+        )
+    }))
+}
+
+/// Whether `path` leads to the file of the name that it resolves to. The links of open files that have no name, or no
+/// longer, lead to the file itself, and resolve to what only looks like a name.
+#[cfg(unix)]
+fn is_same(path: &Path, target: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let Ok(here) = fs::metadata(path) else {
+        // Nothing is there yet.
+        return true;
+    };
+    fs::metadata(target).is_ok_and(|there| (there.dev(), there.ino()) == (here.dev(), here.ino()))
+}
+
+#[cfg(not(unix))]
+fn is_same(_path: &Path, _target: &Path) -> bool {
+    true
 }
 
 fn folder(path: &Path) -> &Path {

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice, Write};
 use std::mem;
+use std::thread::ScopedJoinHandle;
 
 use crate::Error;
 use crate::checksum::{self, Checksum, PIECE};
@@ -223,7 +224,7 @@ impl<W: Write> Splicer<W> {
     pub fn buffer(&mut self, writable: bool, data: &[u8]) -> Result<(), Error> {
         self.begin_buffer(writable, data.len() as u64)?;
         self.buffer_bytes(data)?;
-        self.end_buffer()
+        self.end_buffer().map(|_| ())
     }
 
     /// Begins a buffer of `len` bytes that are then given to [`Self::buffer_bytes`].
@@ -284,15 +285,15 @@ impl<W: Write> Splicer<W> {
         self.flush()?;
         let (whole, rest) = data.split_at(data.len() - data.len() % PIECE);
         let out = &mut self.out;
+        let hash = || -> Vec<u64> { whole.chunks(PIECE).map(checksum::of_piece).collect() };
         let (hashes, written) = std::thread::scope(|scope| {
-            let hashes = scope.spawn(|| {
-                whole
-                    .chunks(PIECE)
-                    .map(checksum::of_piece)
-                    .collect::<Vec<_>>()
-            });
+            let other = std::thread::Builder::new().spawn_scoped(scope, hash);
             let written = out.write_all(data);
-            (hashes.join(), written)
+            // Where there are no threads, this one does both.
+            (
+                other.map_or_else(|_| Ok(hash()), ScopedJoinHandle::join),
+                written,
+            )
         });
         written?;
         let hashes = hashes
@@ -307,18 +308,19 @@ impl<W: Write> Splicer<W> {
         Ok(())
     }
 
-    /// Ends the buffer that was begun.
+    /// Ends the buffer that was begun. Its checksum, as [`Checksum`] computes it.
     ///
     /// # Errors
     /// [`Error::Malformed`] if bytes are missing.
-    pub fn end_buffer(&mut self) -> Result<(), Error> {
+    pub fn end_buffer(&mut self) -> Result<u64, Error> {
         match self.open.take() {
             Some(open) if open.left == 0 => {
+                let checksum = open.checksum.finish();
                 self.buffers.push(Buffer {
-                    checksum: open.checksum.finish(),
+                    checksum,
                     ..open.buffer
                 });
-                Ok(())
+                Ok(checksum)
             }
             _ => Err(self.malformed("fewer bytes than the buffer has")),
         }
@@ -345,7 +347,7 @@ impl<W: Write> Splicer<W> {
             trailer: self.position,
             buffers: trailer.buffers.len() as u64,
         };
-        trailer.skeleton = mem::replace(&mut self.skeleton, Checksum::new()).finish();
+        trailer.skeleton = mem::take(&mut self.skeleton).finish();
         self.write(&trailer.encode())?;
         self.write(&[POP])?;
         self.write(&[STOP])?;

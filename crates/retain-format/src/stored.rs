@@ -239,12 +239,7 @@ impl<S: ReadAt> Stored<S> {
                 .ok()
                 .and_then(|start| all.get(start..)?.get(..usize::try_from(buffer.len).ok()?));
             let sum = match data {
-                Some(data) if data.len() >= SHARED => {
-                    let hashes =
-                        shared(data.chunks(PIECE), |_, piece| Ok(checksum::of_piece(piece)))?;
-                    checksum::of_pieces(&hashes)
-                }
-                Some(data) => checksum::of(data),
+                Some(data) => checksum_of(data),
                 None => checksum::UNKNOWN,
             };
             if sum != buffer.checksum && buffer.checksum != checksum::UNKNOWN {
@@ -281,6 +276,18 @@ pub fn read_shared<S: ReadAt + ?Sized>(source: &S, offset: u64, into: &mut [u8])
     Ok(())
 }
 
+/// The checksum that a buffer of these bytes has in the trailer, computed by several threads if they are many.
+#[must_use]
+pub fn checksum_of(data: &[u8]) -> u64 {
+    if data.len() < SHARED {
+        return checksum::of(data);
+    }
+    shared(data.chunks(PIECE), |_, piece| Ok(checksum::of_piece(piece))).map_or_else(
+        |_| checksum::of(data),
+        |hashes| checksum::of_pieces(&hashes),
+    )
+}
+
 /// Several threads take piece after piece, so that one that is held up holds up nobody. What became of each, in order.
 fn shared<P: Send, T: Send>(
     pieces: impl ExactSizeIterator<Item = P> + Send,
@@ -297,11 +304,23 @@ fn shared<P: Send, T: Send>(
             let Some((number, piece)) = next else {
                 return Ok(done);
             };
-            done.push((number, each(number, piece)?));
+            match each(number, piece) {
+                Ok(result) => done.push((number, result)),
+                Err(error) => {
+                    // The others need not go on.
+                    if let Ok(mut pieces) = pieces.lock() {
+                        pieces.by_ref().for_each(drop);
+                    }
+                    return Err(error);
+                }
+            }
         }
     };
     let mut done = std::thread::scope(|scope| -> io::Result<_> {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        // Without further threads there is less help, and nothing is lost.
+        let others: Vec<_> = (1..threads)
+            .filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
         let mut done = work()?;
         for other in others {
             let more = other

@@ -87,12 +87,11 @@ def dump(
         if custom is not None:
             pickled.through(custom, level, filename)
         elif path is not None and _in_place(path):
-            with open(path, "wb", buffering=0) as file:
-                pickled.into(Sink(None, file, pickled.spliced, codec, level, 0, report))
+            pickled.in_place(path, codec, level)
+        elif path is not None:
+            pickled.to_path(path, codec, level, key)
         else:
-            base = position(filename) if path is None else 0
-            target = filename if path is None else None
-            pickled.into(Sink(path, target, pickled.spliced, codec, level, base, report, key))
+            pickled.into(Sink(None, filename, pickled.spliced, codec, level, position(filename), report))
     return None if path is None else [path]
 
 
@@ -106,10 +105,45 @@ class _Pickled:
         self._report = report
         self.spliced = protocol >= SPLICED
 
-    def into(self, sink: Sink) -> None:
+    def to_path(self, path: str, codec: str | None, level: int | None, key: str | None) -> None:
+        """Write the file `path`."""
+        sink = self._sink(path, codec, level, key)
+        if sink is None:
+            self.in_place(path, codec, level)
+            return
+        try:
+            self.into(sink)
+        except RuntimeError:
+            if not sink.is_changed:
+                raise
+        else:
+            return
+        # An object uses the memory again of what it gave away: all is copied at once then, as other picklers do.
+        self.into(Sink(path, None, True, codec, level, 0, self._report, key), in_band=True)
+
+    def _sink(self, path: str, codec: str | None, level: int | None, key: str | None) -> Sink | None:
+        """Return a sink; None for a file that may be written to in a folder that may not."""
+        try:
+            return Sink(path, None, self.spliced, codec, level, 0, self._report, key)
+        except PermissionError:
+            if key is None and os.path.isfile(path) and os.access(path, os.W_OK):
+                return None
+            raise
+
+    def in_place(self, path: str, codec: str | None, level: int | None) -> None:
+        """Write to what has the name `path`."""
+        try:
+            with open(path, "wb", buffering=0) as file:
+                self.into(Sink(None, file, self.spliced, codec, level, 0, self._report))
+        except OSError as error:
+            if error.errno is not None and error.filename is None:
+                error.filename = path
+            raise
+
+    def into(self, sink: Sink, *, in_band: bool = False) -> None:
         """Write to a sink, and end it."""
         try:
-            pickle_into(sink, self._value, self._protocol, by_value=self._by_value)
+            pickle_into(sink, self._value, self._protocol, by_value=self._by_value, in_band=in_band)
             sink.finish(writer())
         except BaseException as error:
             sink.abort()
@@ -126,9 +160,13 @@ class _Pickled:
             with codec.compressor_file(target, compresslevel=level) as file:
                 self.into(Sink(None, file, self.spliced, progress=self._report))
             return
+        if _in_place(target):
+            with open(target, "wb", buffering=0) as file:
+                self.through(codec, level, file)
+            return
         whole = Sink(target, None, False)
         try:
-            with codec.compressor_file(_Raw(whole), compresslevel=level) as file:
+            with codec.compressor_file(_raw(whole, target), compresslevel=level) as file:
                 self.into(Sink(None, file, self.spliced, progress=self._report))
             whole.finish("")
         except BaseException:
@@ -136,28 +174,48 @@ class _Pickled:
             raise
 
 
-class _Raw:
-    """The file below a registered codec: what it writes is taken as it is."""
+def _raw(sink: Sink, path: str) -> Any:
+    """Return the file below a registered codec: what it writes is taken as it is."""
+    import io
 
-    mode = "wb"
-    name = ""
+    class Raw(io.RawIOBase):
+        mode = "wb"
+        name = path
+        _written = 0
 
-    def __init__(self, sink: Sink) -> None:
-        self.write = sink.write
+        def writable(self) -> bool:
+            return True
 
-    def flush(self) -> None:
-        """Do nothing: all is written when the codec ends."""
+        def write(self, data: Any) -> int:
+            taken = sink.write(data)
+            self._written += taken
+            return taken
+
+        def tell(self) -> int:
+            return self._written
+
+    return Raw()
 
 
 def _in_place(path: str) -> bool:
-    """Tell whether `path` is something that cannot be replaced, such as a device or a pipe."""
+    """Tell whether `path` is something that cannot be replaced, such as a device, a pipe or a file without a name."""
     import stat
 
     try:
-        mode = os.stat(path).st_mode
+        found = os.stat(path)
     except OSError:
         return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    if stat.S_ISDIR(found.st_mode):
+        return False
+    if not stat.S_ISREG(found.st_mode):
+        return True
+    if not os.path.islink(path):
+        return False
+    # The links of open files resolve to what only looks like a name where they have none, or no longer.
+    try:
+        return not os.path.samestat(found, os.stat(os.path.realpath(path)))
+    except OSError:
+        return True
 
 
 def _codec(compress: Any, path: str | None) -> tuple[str | None, int | None]:

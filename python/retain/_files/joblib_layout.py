@@ -7,6 +7,7 @@ these objects are here under joblib's names for them, so that its files load whe
 
 from __future__ import annotations
 
+import os
 import sys
 from math import prod
 
@@ -14,7 +15,7 @@ from retain._files.errors import CorruptFileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Literal, Protocol, TypeAlias
+    from typing import Any, BinaryIO, Literal, Protocol, TypeAlias
 
     import numpy as np
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     class Stream(Protocol):
         """The file, at the place where an array's data lie."""
+
+        is_bounded: bool
 
         def position(self) -> int:
             """Return where in the uncompressed file the next byte lies."""
@@ -59,6 +62,8 @@ def read_wrapped_array(
     mmap_mode: Literal["r", "r+", "w+", "c"] | None = None,
     filename: str | None = None,
     ensure_native_byte_order: bool = False,
+    *,
+    file: BinaryIO | None = None,
 ) -> Array:
     """
     Return the array of a wrapper, and leave the stream behind its data.
@@ -74,6 +79,8 @@ def read_wrapped_array(
         The file, which is not compressed, if it is to be mapped.
     ensure_native_byte_order : bool
         Convert an array that is read to this machine's byte order.
+    file : file object, optional
+        What to map, in place of what has the name `filename` by now.
 
     Raises
     ------
@@ -92,11 +99,11 @@ def read_wrapped_array(
         stream.read_raw(padding)
         stream.skip_raw(padding[0])
     if mmap_mode is not None and filename is not None and wrapper.allow_mmap:
-        array = _mapped(stream, filename, mmap_mode, dtype, shape, fortran=fortran)
+        array = _mapped(stream, (file, filename), mmap_mode, dtype, shape, fortran=fortran)
         if not aligned and before % _ALIGNMENT:
             _warn_of_alignment(array, filename)
         return _as_subclass(array, wrapper.subclass)
-    array = _read(stream, dtype, shape, fortran)
+    array = _read(stream, dtype, shape, filename, fortran=fortran)
     if ensure_native_byte_order:
         array = in_native_byte_order(array)
     return _as_subclass(array, wrapper.subclass)
@@ -125,13 +132,19 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray)
 
 
-def _read(stream: Stream, dtype: np.dtype[Any], shape: tuple[int, ...], fortran: bool) -> Array:
+def _read(
+    stream: Stream, dtype: np.dtype[Any], shape: tuple[int, ...], filename: str | None, *, fortran: bool
+) -> Array:
     import numpy as np
 
     # Memory is only touched as bytes arrive, but a length that is a lie should not even reserve it.
     try:
         array = np.empty(shape, dtype, "F" if fortran else "C")
     except (MemoryError, ValueError) as error:
+        there = os.path.getsize(filename) if stream.is_bounded and filename is not None else 0
+        if isinstance(error, MemoryError) and stream.position() + prod(shape) * dtype.itemsize <= there:
+            # Not the file's fault.
+            raise
         raise CorruptFileError(f"an array of the shape {shape} and the dtype {dtype}: {error}") from error
     if array.nbytes:
         stream.read_raw(array.reshape(-1, order="A").view(np.uint8))
@@ -139,22 +152,27 @@ def _read(stream: Stream, dtype: np.dtype[Any], shape: tuple[int, ...], fortran:
 
 
 def _mapped(
-    stream: Stream, filename: str, mmap_mode: str, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran: bool
+    stream: Stream,
+    source: tuple[BinaryIO | None, str],
+    mmap_mode: str,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    *,
+    fortran: bool,
 ) -> Array:
-    import os
-
     import numpy as np
 
+    file, filename = source
     offset = stream.position()
     nbytes = prod(shape) * dtype.itemsize
-    there = os.stat(filename).st_size
+    there = os.stat(filename if file is None else file.fileno()).st_size
     # numpy would make a file that it may write to longer.
     if offset + max(nbytes, 1) > there:
         raise CorruptFileError(
             f"ends in the middle of an array: {max(there - offset, 0):,} of its {nbytes:,} bytes are there", filename
         )
     mode: Any = "r+" if mmap_mode == "w+" else mmap_mode
-    array: Array = np.memmap(filename, dtype, mode, offset, shape, "F" if fortran else "C")
+    array: Array = np.memmap(file or filename, dtype, mode, offset, shape, "F" if fortran else "C")
     stream.skip_raw(nbytes)
     return array
 
@@ -162,11 +180,15 @@ def _mapped(
 def _warn_of_alignment(array: Array, filename: str) -> None:
     import warnings
 
+    # The caller of `load` is to see it, who is above the unpickler and all that is here.
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("retain."):
+        level, frame = level + 1, frame.f_back
     warnings.warn(
         f"{filename}: an array of the shape {array.shape} and the dtype {array.dtype} does not begin on a multiple of "
         f"{_ALIGNMENT} bytes, and libraries may crash that are given it while it is mapped. joblib before 1.2 wrote "
         "such files: load the file without mmap_mode, or write it anew.",
-        stacklevel=2,
+        stacklevel=level,
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from typing import Any, Literal
+import sys
+from typing import TYPE_CHECKING, Any, Literal
 
 from retain._files import compressors
 from retain._files.keys import key_line
@@ -12,7 +13,12 @@ from retain._files.mapped import Mapped
 from retain._files.unpickler import Unpickler
 from retain._retain import Block, Reader
 
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
 _UNLIMITED = 2**64 - 1
+# Where the file objects are from that read compressed files.
+_COMPRESSED = {"gzip", "bz2", "lzma", "zipfile", "compression.zstd", "_compression"}
 
 
 def load(
@@ -32,7 +38,7 @@ def load(
 
     Parameters
     ----------
-    filename : str, os.PathLike or file object
+    filename : str, bytes, os.PathLike or file object
         What to read. A file object has a method `read`; it is left behind the value, so that another can be read.
     mmap_mode : {None, "r", "r+", "w+", "c"}, default None
         Map arrays of uncompressed files instead of reading them, as `numpy.memmap` does: read-only, to be written to in
@@ -67,8 +73,7 @@ def load(
             "Native byte ordering can only be enforced if 'mmap_mode' parameter is set to None, "
             f"but got 'mmap_mode={mmap_mode}' instead."
         )
-    if isinstance(filename, os.PathLike):
-        filename = os.fspath(filename)
+    filename = named(filename)
     if verify is not None:
         if mmap_mode is not None or hasattr(filename, "read"):
             raise ValueError("verify= takes a path, and no mmap_mode: what is verified is what lies in memory")
@@ -83,15 +88,96 @@ def load(
         _ignored(mmap_mode, f"the compressed file {filename}")
         with open(filename, "rb") as file, custom.decompressor_file(file) as content:
             return _load_object(content, None, ensure_native_byte_order)
-    reader: Reader | bytes = Reader.open(filename, None if mode is None else Mapped(filename, mode))
+    if not is_regular(filename):
+        _ignored(mmap_mode, f"{filename}, which is a pipe or a device,")
+        return _load_pipe(filename, ensure_native_byte_order)
+    return _load_file(filename, mode, ensure_native_byte_order)
+
+
+def _load_pipe(filename: str, native: bool) -> Any:
+    """Load what is read from front to back, and may have to be waited for."""
+    # Python's own waiting ends at Ctrl-C; without a buffer, it waits for no more than there is.
+    with open(filename, "rb", buffering=0) as file:
+        reader: Reader | bytes = Reader.of(file, False, filename)
+        if isinstance(reader, bytes):
+            return _load_other_object(file, filename, reader, native)
+        return _unpickled(Unpickler(reader, filename, None, native), reader, below=1)
+
+
+def _load_file(filename: str, mode: Literal["r", "r+", "c"] | None, native: bool) -> Any:
+    """Load a file that can be read at any place."""
+    if mode is not None:
+        is_pickle, found = _load_mapped(filename, mode, native)
+        return found if is_pickle else _load_other(filename, found, mode, native)
+    reader = Reader.open(filename)
     if isinstance(reader, bytes):
-        return _load_other(filename, reader, mode, ensure_native_byte_order)
-    if reader.codec is not None:
-        _ignored(mmap_mode, f"the compressed file {filename}")
-        mode = None
+        return _load_other(filename, reader, None, native)
+    return _unpickled(Unpickler(reader, filename, None, native), reader, below=1)
+
+
+def named(filename: Any) -> Any:
+    """Return a path as a str; a file object as it is."""
+    if isinstance(filename, (str, bytes, os.PathLike)):
+        return os.fsdecode(filename)
+    if not hasattr(filename, "read"):
+        raise TypeError(f"filename must be a str, bytes, os.PathLike or a file object, not {type(filename).__name__}")
+    return filename
+
+
+def is_regular(filename: str) -> bool:
+    """Tell whether a file can be read at any place; what is not there counts as such, since opening it tells."""
+    import stat
+
+    try:
+        mode = os.stat(filename).st_mode
+    except OSError:
+        return True
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
+def _load_mapped(filename: str, mode: Literal["r", "r+", "c"], native: bool) -> tuple[bool, Any]:
+    """
+    Load a file whose arrays are mapped, from the one file that has the name now.
+
+    Returns
+    -------
+    (True, object)
+        The value.
+    (False, bytes)
+        What the file begins with, if it is no pickle.
+    """
+    file, denied = _opened_to_map(filename, mode)
+    with file:
+        reader = Reader.open(filename, Mapped(file, mode), _handle(file))
+        if isinstance(reader, bytes):
+            return False, reader
+        if reader.codec is not None:
+            _ignored(mode, f"the compressed file {filename}", below=2)
+            return True, _unpickled(Unpickler(reader, filename, None, native), reader, below=2)
+        if denied is not None:
+            raise denied
+        if mode == "r+":
+            _forget_checksums(file, reader)
+        return True, _unpickled(Unpickler(reader, filename, mode, native, file=file), reader, below=2)
+
+
+def _opened_to_map(filename: str, mode: str) -> tuple[BinaryIO, OSError | None]:
+    """Return the file, and why it cannot be written to, which matters only if it is one that is mapped."""
     if mode == "r+":
-        _forget_checksums(filename, reader)
-    return _unpickled(Unpickler(reader, filename, mode, ensure_native_byte_order), reader)
+        try:
+            return open(filename, "r+b"), None
+        except OSError as error:
+            return open(filename, "rb"), error
+    return open(filename, "rb"), None
+
+
+def _handle(file: BinaryIO) -> int:
+    """Return what the operating system knows an open file by."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        return msvcrt.get_osfhandle(file.fileno())
+    return file.fileno()
 
 
 def _check_mode(mmap_mode: str | None) -> None:
@@ -99,7 +185,7 @@ def _check_mode(mmap_mode: str | None) -> None:
         raise ValueError(f'mmap_mode must be None, "r", "r+", "w+" or "c", got {mmap_mode!r}')
 
 
-def _unpickled(unpickler: Unpickler, reader: Reader) -> Any:
+def _unpickled(unpickler: Unpickler, reader: Reader, *, below: int = 0) -> Any:
     value = unpickler.load()
     reader.finish()
     if unpickler.is_legacy:
@@ -108,19 +194,19 @@ def _unpickled(unpickler: Unpickler, reader: Reader) -> Any:
         warnings.warn(
             "The file was written by joblib before 0.10, with its arrays in files of their own: dump it anew.",
             DeprecationWarning,
-            stacklevel=3,
+            stacklevel=3 + below,
         )
     return value
 
 
-def _forget_checksums(filename: str, reader: Reader) -> None:
+def _forget_checksums(file: BinaryIO, reader: Reader) -> None:
     """Let the file say that its arrays are not checked: they are about to be written to."""
     found = reader.without_checksums()
     if found is not None:
         offset, trailer = found
-        with open(filename, "r+b") as file:
-            file.seek(offset)
-            file.write(trailer)
+        file.seek(offset)
+        file.write(trailer)
+        file.flush()
 
 
 def _ignored(mmap_mode: str | None, what: str, *, below: int = 0) -> None:
@@ -146,10 +232,10 @@ def _load_other(filename: str, start: bytes, mode: Any, native: bool) -> Any:
 
     if not start.startswith(Z_PREFIX):
         return load_numpy_file(filename, mode, native)
-    _ignored(mode, f"the compressed file {filename}", below=1)
+    _ignored(mode, f"the compressed file {filename}", below=2)
     with open(filename, "rb") as file:
         reader = opened(io.BytesIO(read_z(file, filename)))
-    return _unpickled(Unpickler(reader, filename, None, native), reader)
+    return _unpickled(Unpickler(reader, filename, None, native), reader, below=2)
 
 
 def _load_object(file: Any, mmap_mode: str | None, native: bool) -> Any:
@@ -175,7 +261,9 @@ def opened(file: Any) -> Any:
         # What was just written to memory is read from its beginning, as joblib does.
         position = file.tell()
         file.seek(position if file.read(1) else 0)
-    return Reader.of(file, not seekable)
+    # Going back there means to decompress all from the beginning.
+    compressed = any(base.__module__ in _COMPRESSED for base in type(file).__mro__)
+    return Reader.of(file, not seekable or compressed)
 
 
 def _is_seekable(file: Any) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from retain._files.joblib_layout import in_native_byte_order
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 
 class Mapped:
@@ -13,34 +16,35 @@ class Mapped:
 
     Parameters
     ----------
-    filename : str
-        The file.
+    file : file object
+        The open file: what is mapped is what is read, even if another file gets its name.
     mode : {"r", "r+", "c"}
         As for `numpy.memmap`.
     """
 
-    def __init__(self, filename: str, mode: str) -> None:
-        self._filename = filename
+    def __init__(self, file: BinaryIO, mode: str) -> None:
+        self._file = file
         self._mode = mode
         self._whole: Any = None
 
     def __call__(self, offset: int, length: int) -> Any:
-        """Return the bytes of the file from `offset` on, as a `numpy.memmap`."""
+        """Return the bytes of the file from `offset` on, as a view of a `numpy.memmap`."""
         if self._whole is None:
             import numpy as np
 
-            self._whole = np.memmap(self._filename, dtype=np.uint8, mode=self._mode)  # type: ignore[call-overload]
+            self._whole = np.memmap(self._file, dtype=np.uint8, mode=self._mode)  # type: ignore[call-overload]
         part = self._whole[offset : offset + length]
         part.offset = offset
-        return part
+        # Buffers of other objects than arrays are to be like the bytes that they would be.
+        return memoryview(part)
 
 
 def from_buffer(buffer: Any, dtype: Any, shape: Any, order: str, axes: Any = None) -> Any:
     """Return an array of the bytes of `buffer`: a `numpy.memmap` if they are mapped."""
     import numpy as np
 
-    if isinstance(buffer, np.memmap):
-        return _shaped(buffer.view(dtype), shape, order, axes)
+    if isinstance(buffer, memoryview) and isinstance(buffer.obj, np.memmap):
+        return _shaped(buffer.obj.view(dtype), shape, order, axes)
     return _shaped(np.frombuffer(buffer, dtype=dtype), shape, order, axes)
 
 

@@ -37,10 +37,14 @@ def writer() -> str:
     return f"retain {retain.__version__}, Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
-def pickle_into(sink: Sink, value: object, protocol: int, *, by_value: bool) -> None:
-    """Pickle `value` into `sink`, with the functions and classes that cannot be imported by value if asked."""
-    buffers = sink.buffer if protocol >= SPLICED else None
-    override = reducer() if protocol >= SPLICED else None
+def pickle_into(sink: Sink, value: object, protocol: int, *, by_value: bool, in_band: bool = False) -> None:
+    """
+    Pickle `value` into `sink`, with the functions and classes that cannot be imported by value if asked.
+
+    With `in_band`, buffers are copied into the stream as they come.
+    """
+    buffers = sink.buffer if protocol >= SPLICED and not in_band else None
+    override = reducer(sink, in_band=in_band) if protocol >= SPLICED else None
     if by_value:
         pickler = _by_value()(sink, protocol, buffer_callback=buffers)
         pickler.arrays = override
@@ -96,28 +100,61 @@ class NumpyPickler(_pickle.Pickler):
     def __init__(self, fp: Any, protocol: int | None = None) -> None:
         self.file_handle = fp
         self.proto = protocol_of(protocol)
-        spliced = self.proto >= SPLICED
-        self._sink = Sink(None, fp, spliced, base=position(fp))
-        super().__init__(self._sink, self.proto, buffer_callback=self._sink.buffer if spliced else None)
+        self._output = _Output(fp, self.proto >= SPLICED)
+        super().__init__(
+            self._output, self.proto, buffer_callback=self._output.buffer if self.proto >= SPLICED else None
+        )
 
     def reducer_override(self, obj: Any) -> Any:
         """Return how an array is reduced; `dispatch_table` comes first."""
-        if self.proto < SPLICED or type(obj) in getattr(self, "dispatch_table", ()):
+        if self.proto < SPLICED:
             return NotImplemented
-        override = reducer()
-        return NotImplemented if override is None else override(obj)
+        if type(obj) in getattr(self, "dispatch_table", ()):
+            self._output.sink.watch()
+            return NotImplemented
+        return self._output.reduce(obj)
 
     def dump(self, obj: object) -> None:
         """
-        Write `obj`, and end the stream.
+        Write `obj`, and end the stream. A further call writes a further one.
 
         Raises
         ------
         pickle.PicklingError
             If a part of it cannot be pickled.
         """
-        super().dump(obj)
-        self._sink.finish(writer())
+        if self._output.has_ended:
+            self._output.begin()
+            # What the stream before has cannot be referred to from another.
+            self.clear_memo()
+        try:
+            super().dump(obj)
+            self._output.sink.finish(writer())
+        finally:
+            self._output.has_ended = True
+
+
+class _Output:
+    """The streams of a pickler, one after the other."""
+
+    def __init__(self, file: Any, spliced: bool) -> None:
+        self._file = file
+        self._spliced = spliced
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a stream."""
+        self.sink = Sink(None, self._file, self._spliced, base=position(self._file))
+        self.reduce = reducer(self.sink)
+        self.has_ended = False
+
+    def write(self, data: Any) -> int:
+        """Take opcodes."""
+        return self.sink.write(data)
+
+    def buffer(self, buffer: Any) -> bool:
+        """Take a buffer."""
+        return self.sink.buffer(buffer)
 
 
 def position(file: Any) -> int:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from retain._files.errors import CorruptFileError, UnsafeFileError
+from retain._files.load import is_regular, named
 from retain._files.unpickler import Unpickler
 from retain._retain import Block, Reader, scan_block
 
@@ -27,7 +28,7 @@ def safe_load(filename: Any, trusted: Iterable[str] = (), *, max_bytes: int | No
 
     Parameters
     ----------
-    filename : str, os.PathLike or file object
+    filename : str, bytes, os.PathLike or file object
         What to read, as for `load`. A file object is read to its end.
     trusted : iterable of str, default ()
         What else the file may use: a class, as in "sklearn.ensemble._forest.RandomForestClassifier", or a package, as
@@ -53,18 +54,23 @@ def safe_load(filename: Any, trusted: Iterable[str] = (), *, max_bytes: int | No
         If the file cannot be read.
     """
     granted = grants(trusted)
-    if isinstance(filename, os.PathLike):
-        filename = os.fspath(filename)
+    filename = named(filename)
     block: Block | bytes
     if hasattr(filename, "read"):
         name = getattr(filename, "name", None)
         source = name if isinstance(name, str) else None
         limit = LIMIT if max_bytes is None else max_bytes
         block = Block.of(filename, limit)
-    else:
+    elif is_regular(filename):
         source = filename
         limit = limit_of(filename) if max_bytes is None else max_bytes
         block = Block.of_file(filename, limit)
+    else:
+        source = filename
+        limit = LIMIT if max_bytes is None else max_bytes
+        # Python's own waiting ends at Ctrl-C.
+        with open(filename, "rb", buffering=0) as file:
+            block = Block.of(file, limit)
     if isinstance(block, bytes):
         return _safe_other(filename, block, LIMIT if max_bytes is None else max_bytes)
     found = scan_block(block, granted, limit, False)

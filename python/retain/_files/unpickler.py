@@ -11,6 +11,7 @@ from retain._files.legacy import NDArrayWrapper, read_array_beside, wrapper_clas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import BinaryIO
 
     from retain._retain import Reader
 
@@ -37,6 +38,8 @@ class Unpickler(_pickle.Unpickler):
         Convert arrays to the byte order of this machine.
     find_class : callable, optional
         Looks a global up in place of pickle's own way.
+    file : file object, optional
+        What arrays are mapped from, in place of what has the name `filename` by now.
     """
 
     # Whether an array was read that an old joblib keeps in a file of its own.
@@ -49,8 +52,11 @@ class Unpickler(_pickle.Unpickler):
         mmap_mode: str | None = None,
         native: bool = False,
         find_class: Callable[[str, str], Any] | None = None,
+        *,
+        file: BinaryIO | None = None,
     ) -> None:
         super().__init__(reader, buffers=reader)
+        self._file = file
         self._reader = reader
         self._filename = filename
         self._mmap_mode = mmap_mode
@@ -83,7 +89,14 @@ class Unpickler(_pickle.Unpickler):
 
             stream: Any = _Arrays(self._reader, self.find_class, self._filename)
             mode: Any = self._mmap_mode
-            array = read_wrapped_array(pid, stream, mode, self._filename, self._native)  # type: ignore[arg-type]
+            array = read_wrapped_array(
+                pid,  # type: ignore[arg-type]
+                stream,
+                mode,
+                self._filename,
+                self._native,
+                file=self._file,
+            )
         self._reader.resume()
         return array
 
@@ -101,18 +114,22 @@ class Unpickler(_pickle.Unpickler):
         except Exception as error:
             _raise_damage(error, self._reader, self._filename)
             raise
+        finally:
+            self._reader.take_fault()
 
 
 def _raise_damage(error: Exception, reader: Reader, filename: str | None) -> None:
     """Raise what an error amounts to that was caught around an unpickler, if it is the file's damage."""
-    # Checksums that come last in the stream are checked now: damage leads to errors of any kind.
-    damage = reader.damage()
+    # Checksums that come last in the stream are checked now, if this may be damage.
+    damage = reader.damage() if isinstance(error, _DAMAGE) else reader.take_fault()
     try:
         if damage is not None and damage is not error:
-            raise damage from (None if isinstance(error, _DAMAGE) else error)
+            raise damage from None
     finally:
         # The exception refers to this frame.
         del damage
+    if isinstance(error, MemoryError) and reader.is_bounded:
+        return
     # Raised by the unpickler, not in a function that the stream called.
     alone = error.__traceback__ is not None and error.__traceback__.tb_next is None
     if alone and isinstance(error, _DAMAGE) and not isinstance(error, CorruptFileError):
@@ -132,6 +149,7 @@ class _Arrays:
         self._reader = reader
         self._find_class = find_class
         self._filename = filename
+        self.is_bounded = reader.is_bounded
         self.position = reader.position
         self.read_raw = reader.read_raw
         self.skip_raw = reader.skip_raw

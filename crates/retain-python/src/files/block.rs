@@ -15,7 +15,7 @@ use retain_format::verify::Plan;
 use retain_format::{Codec, Error, ReadAt};
 
 use super::faults::raised;
-use super::input::{Source, read_into};
+use super::input::{Interruptible, Source, read_into};
 use super::memory::huge_pages;
 use super::open::other;
 use crate::ending::Stay;
@@ -83,7 +83,8 @@ impl Block {
                 }
             }
             if let Some(codec) = codec {
-                let unpacked = Self::growing(codec.decoder(block.bytes())?, limit)?;
+                let unpacked =
+                    Self::growing(Interruptible::new(codec.decoder(block.bytes())?), limit)?;
                 block = Self {
                     signed: block.signed,
                     ..unpacked
@@ -117,7 +118,8 @@ impl Block {
             }
             block.size = block.len as u64;
             if let Some(codec) = Codec::detect(&start) {
-                let unpacked = Self::growing(codec.decoder(block.bytes())?, limit)?;
+                let unpacked =
+                    Self::growing(Interruptible::new(codec.decoder(block.bytes())?), limit)?;
                 block = Self {
                     codec: Some(codec),
                     size: block.size,
@@ -197,7 +199,7 @@ impl Block {
         let mut lines: Vec<Line> = Vec::new();
         lines
             .try_reserve_exact(len.div_ceil(64))
-            .map_err(|_| Error::Budget(format!("there is no memory for {len} bytes")))?;
+            .map_err(|_| no_memory(len))?;
         let room = bytes_of(lines.spare_capacity_mut());
         let into = &mut room[..len];
         huge_pages(into);
@@ -215,9 +217,9 @@ impl Block {
         loop {
             if lines.len() * 64 == len {
                 let more = (lines.len() / 2).max(LEAST / 64);
-                lines.try_reserve_exact(more).map_err(|_| {
-                    Error::Budget(format!("there is no memory for more than {len} bytes"))
-                })?;
+                lines
+                    .try_reserve_exact(more)
+                    .map_err(|_| no_memory(len + more * 64))?;
                 lines.resize(lines.len() + more, Line([0; 64]));
             }
             // SAFETY: the lines are bytes, one after the other.
@@ -238,6 +240,12 @@ impl Block {
 fn bytes_of(lines: &mut [std::mem::MaybeUninit<Line>]) -> &mut [u8] {
     // SAFETY: the memory is the allocator's, and holds some bytes.
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * 64) }
+}
+
+/// Not the file's fault.
+fn no_memory(len: usize) -> Error {
+    let text = format!("there is no memory for {len} bytes");
+    io::Error::new(io::ErrorKind::OutOfMemory, text).into()
 }
 
 fn within(len: u64, limit: u64) -> Result<(), Error> {

@@ -2,9 +2,10 @@
 
 use std::io;
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 use retain_format::Error;
 
 /// The exception for `error`, which tells of `filename`.
@@ -47,16 +48,19 @@ pub(super) fn system(
             |error| *error,
         );
     }
-    let raised = |number: i32| -> PyResult<PyErr> {
-        let text = py
-            .import(intern!(py, "os"))?
-            .call_method1("strerror", (number,))?;
+    let saying = |number: i32, text: Bound<'_, PyAny>| -> PyResult<PyErr> {
         let kind = py.get_type::<pyo3::exceptions::PyOSError>();
         let error = match filename {
             Some(filename) => kind.call1((number, text, filename))?,
             None => kind.call1((number, text))?,
         };
         Ok(PyErr::from_value(error))
+    };
+    let raised = |number: i32| -> PyResult<PyErr> {
+        let text = py
+            .import(intern!(py, "os"))?
+            .call_method1("strerror", (number,))?;
+        saying(number, text)
     };
     match (error.raw_os_error(), error.kind()) {
         (Some(number), _) => raised(number).unwrap_or_else(|error| error),
@@ -67,11 +71,31 @@ pub(super) fn system(
             named(py, "CorruptFileError", &error.to_string(), filename)
                 .unwrap_or_else(|error| error)
         }
-        (None, _) => PyErr::from(error),
+        (None, io::ErrorKind::OutOfMemory) => PyMemoryError::new_err(error.to_string()),
+        (None, io::ErrorKind::WouldBlock) => {
+            raised(libc_errno::EAGAIN).unwrap_or_else(|error| error)
+        }
+        (None, io::ErrorKind::InvalidInput) if filename.is_none() => PyErr::from(error),
+        (None, kind) => {
+            let number = match kind {
+                io::ErrorKind::InvalidInput => libc_errno::EINVAL,
+                _ => libc_errno::EIO,
+            };
+            let text = PyString::new(py, &error.to_string()).into_any();
+            saying(number, text).unwrap_or_else(|error| error)
+        }
     }
 }
 
 mod libc_errno {
-    /// The same on all systems that Python knows.
+    //! The same on all systems that Python knows, but for the last.
+
+    pub(super) const EIO: i32 = 5;
     pub(super) const EISDIR: i32 = 21;
+    pub(super) const EINVAL: i32 = 22;
+    pub(super) const EAGAIN: i32 = if cfg!(any(target_os = "macos", target_os = "freebsd")) {
+        35
+    } else {
+        11
+    };
 }

@@ -8,11 +8,37 @@ use retain_format::machine::Limits;
 use retain_format::{Codec, Error, Head, Seekable, Stored};
 
 use super::held::head_of;
-use super::input::{Input, Source, read_into};
+use super::input::{Input, Interruptible, Positioned, Source, read_into};
 use super::reader::{Body, Place};
 
 /// As much as tells what a file is.
 pub(super) const START: usize = 64;
+
+/// The file of a descriptor of Python's (of a handle, on Windows), which stays open.
+pub(super) fn shared(handle: isize) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use std::os::fd::BorrowedFd;
+
+        let fd = i32::try_from(handle)
+            .ok()
+            .filter(|&fd| fd >= 0)
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        // SAFETY: the caller's file object keeps it open during the call.
+        unsafe { BorrowedFd::borrow_raw(fd) }
+            .try_clone_to_owned()
+            .map(File::from)
+    }
+    #[cfg(windows)]
+    {
+        use std::os::windows::io::BorrowedHandle;
+
+        // SAFETY: the caller's file object keeps it open during the call.
+        unsafe { BorrowedHandle::borrow_raw(handle as *mut _) }
+            .try_clone_to_owned()
+            .map(File::from)
+    }
+}
 
 /// A file that was opened.
 pub(super) enum Opened {
@@ -26,6 +52,11 @@ pub(super) enum Opened {
 pub(super) fn open(file: File) -> Result<Opened, Error> {
     let len = file.metadata()?.len();
     let mut start = vec![0; START];
+    let is_file = file.metadata()?.is_file();
+    if is_file {
+        // Wherever the descriptor was left that it may share.
+        io::Seek::rewind(&mut &file)?;
+    }
     let have = read_into(&mut &file, &mut start)?;
     start.truncate(have);
     if start.is_empty() {
@@ -36,14 +67,16 @@ pub(super) fn open(file: File) -> Result<Opened, Error> {
     }
     let codec = Codec::detect(&start);
     // A pipe or a device.
-    if !file.metadata()?.is_file() {
+    if !is_file {
         let rest = io::Cursor::new(start).chain(file);
         let input: Box<dyn Read + Send> = match codec {
             Some(codec) => codec.decoder(rest)?,
             None => Box::new(rest),
         };
         return Ok(Opened::Pickle(
-            Box::new(Body::streamed(Foreign::new(Input::Decoder(input)))),
+            Box::new(Body::streamed(Foreign::new(Input::Decoder(
+                Interruptible::new(input),
+            )))),
             codec,
         ));
     }
@@ -51,14 +84,15 @@ pub(super) fn open(file: File) -> Result<Opened, Error> {
         Some(codec) => {
             if codec == Codec::Zstd
                 && let Some(seekable) = Seekable::open(file.try_clone()?)?
-                && let Ok(mut stored) = Stored::open(Box::new(seekable) as Place)?
+                && let Ok(mut stored) =
+                    Stored::open(Box::new(Interruptible::new(seekable)) as Place)?
             {
                 stored.check_skeleton()?;
                 return Ok(Opened::Pickle(Box::new(Body::stored(stored)), Some(codec)));
             }
             let mut file = file;
             io::Seek::rewind(&mut file)?;
-            let foreign = Foreign::new(Input::Decoder(codec.decoder(file)?));
+            let foreign = Foreign::new(Input::Decoder(Interruptible::new(codec.decoder(file)?)));
             Ok(Opened::Pickle(
                 Box::new(Body::streamed(foreign)),
                 Some(codec),
@@ -68,10 +102,10 @@ pub(super) fn open(file: File) -> Result<Opened, Error> {
     }
 }
 
-fn open_plain(mut file: File, start: &[u8], len: u64) -> Result<Opened, Error> {
+fn open_plain(file: File, start: &[u8], len: u64) -> Result<Opened, Error> {
     if let Some(head) = head_of(start)? {
-        let opened =
-            Stored::open(Box::new(file.try_clone()?) as Place).and_then(|stored| match stored {
+        let opened = Stored::open(Box::new(Interruptible::new(file.try_clone()?)) as Place)
+            .and_then(|stored| match stored {
                 Ok(mut stored) => stored.check_skeleton().map(|()| Some(stored)),
                 Err(_) => Ok(None),
             });
@@ -79,18 +113,16 @@ fn open_plain(mut file: File, start: &[u8], len: u64) -> Result<Opened, Error> {
             Ok(Some(stored)) => return Ok(Opened::Pickle(Box::new(Body::stored(stored)), None)),
             // Where the head tells nothing, other values may follow in the file.
             Err(error) if head != Head::UNKNOWN => {
-                io::Seek::rewind(&mut file)?;
                 return Err(cut_short(file, len, head).unwrap_or(error));
             }
             _ => {}
         }
     }
-    io::Seek::rewind(&mut file)?;
     let limits = Limits {
         end: len,
         ..Limits::default()
     };
-    let foreign = Foreign::seekable(Input::File(file)).limited(limits);
+    let foreign = Foreign::seekable(Input::File(Positioned::new(file))).limited(limits);
     Ok(Opened::Pickle(Box::new(Body::streamed(foreign)), None))
 }
 
@@ -99,7 +131,7 @@ fn cut_short(file: File, len: u64, head: Head) -> Option<Error> {
     if head.trailer < len {
         return None;
     }
-    let mut foreign = Foreign::seekable(Input::File(file));
+    let mut foreign = Foreign::seekable(Input::File(Positioned::new(file)));
     while let Ok(filled) = foreign.fill().map(<[u8]>::len) {
         if foreign.offers() {
             let Some(Pause::Buffer { length, .. }) = foreign.arrive() else {

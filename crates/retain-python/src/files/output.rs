@@ -4,7 +4,7 @@ use std::io::{self, IoSlice, Write};
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBool, PyBytes};
 use retain_format::{Encoder, Publication};
 
 /// Where the bytes of a dump go.
@@ -58,9 +58,15 @@ impl Write for Writer {
                 .bind(py)
                 .call_method1(intern!(py, "write"), (PyBytes::new(py, part),))
                 .map_err(io::Error::other)?;
-            // A raw file may take less; files that tell nothing took all.
+            // A raw file may take less, and nothing at all where it would have to wait. Other objects that tell nothing
+            // took all.
+            if written.is_none() && is_raw(self.0.bind(py)).map_err(io::Error::other)? {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
             match written.extract::<usize>() {
-                Ok(count) if count <= part.len() => Ok(count),
+                Ok(count) if count <= part.len() && !written.is_instance_of::<PyBool>() => {
+                    Ok(count)
+                }
                 _ => Ok(part.len()),
             }
         })
@@ -69,4 +75,13 @@ impl Write for Writer {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Whether a file object is one that tells by None that it would have to wait.
+fn is_raw(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = object.py();
+    let base = py
+        .import(intern!(py, "io"))?
+        .getattr(intern!(py, "RawIOBase"))?;
+    object.is_instance(&base)
 }

@@ -17,9 +17,9 @@ use retain_format::{
 use super::block::{Block, InMemory};
 use super::faults::raised;
 use super::held::{Held, check_rest, head_is_damaged, head_of};
-use super::input::{Input, Source};
+use super::input::{Input, Interruptible, Source};
 use super::memory::{HUGE, huge_pages, new_bytearray, new_bytes};
-use super::open::{COMPRESSED, Opened, START, open, other, read_start};
+use super::open::{COMPRESSED, Opened, START, open, other, read_start, shared};
 use super::view::View;
 use crate::ending::Stay;
 use crate::object::Obj;
@@ -38,6 +38,8 @@ pub(crate) struct Reader {
     block: Option<Py<Block>>,
     /// What went wrong. An unpickler may hide it behind an error of its own.
     fault: Mutex<Option<Obj>>,
+    /// Whether the lengths that the file tells of are known to be true: they are checked, or within the file.
+    is_bounded: bool,
 }
 
 pub(super) enum Body {
@@ -68,17 +70,19 @@ pub(super) enum Body {
 impl Reader {
     /// Opens the file `path`. What is no pickle, compressed or not, is not opened: its first bytes are returned instead.
     #[staticmethod]
-    #[pyo3(signature = (path, map=None))]
+    /// With `handle`, the file that is open there is read, whatever has the name by now.
+    #[pyo3(signature = (path, map=None, handle=None))]
     #[expect(clippy::needless_pass_by_value, reason = "arguments of Python")]
     fn open<'py>(
         py: Python<'py>,
         path: PathBuf,
         map: Option<&Bound<'py, PyAny>>,
+        handle: Option<isize>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let _stay = Stay::begin();
         let filename = path.as_os_str().into_pyobject(py)?.into_any();
         let opened = py
-            .detach(|| open(File::open(&path)?))
+            .detach(|| open(handle.map_or_else(|| File::open(&path), shared)?))
             .map_err(|error| raised(py, error, Some(&filename)))?;
         let (body, codec) = match opened {
             Opened::Pickle(body, codec) => (*body, codec),
@@ -91,6 +95,7 @@ impl Reader {
             codec,
             block: None,
             fault: Mutex::default(),
+            is_bounded: codec.is_none(),
         };
         reader.hold(py)?;
         Ok(Bound::new(py, reader)?.into_any())
@@ -98,12 +103,15 @@ impl Reader {
 
     /// Reads from the object `file`, where it stands. With `exact`, nothing behind the value is read.
     #[staticmethod]
+    #[pyo3(signature = (file, exact, path=None))]
     fn of<'py>(
         py: Python<'py>,
         file: &Bound<'py, PyAny>,
         exact: bool,
+        path: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let _stay = Stay::begin();
+        let filename = path.map(Obj::from);
         let mut source = Source::new(file.clone().unbind());
         let start = py
             .detach(|| {
@@ -116,12 +124,12 @@ impl Reader {
                 }
                 Ok(start)
             })
-            .map_err(|error: io::Error| raised(py, error.into(), None))?;
+            .map_err(|error: io::Error| raised(py, error.into(), path))?;
         if start.is_empty() {
             return Err(raised(
                 py,
                 Error::Truncated("there is nothing to read".into()),
-                None,
+                path,
             ));
         }
         if other(&start) {
@@ -130,21 +138,22 @@ impl Reader {
         let codec = Codec::detect(&start);
         source.give_back(start);
         let foreign = match codec {
-            Some(codec) => Foreign::new(Input::Decoder(
+            Some(codec) => Foreign::new(Input::Decoder(Interruptible::new(
                 codec
                     .decoder(source)
-                    .map_err(|error| raised(py, error.into(), None))?,
-            )),
+                    .map_err(|error| raised(py, error.into(), path))?,
+            ))),
             None if exact => Foreign::new(Input::Object(source)).read_ahead(0),
             None => Foreign::new(Input::Object(source)),
         };
         let reader = Self {
             body: Mutex::new(Body::streamed(foreign)),
-            filename: None,
+            filename,
             map: None,
             codec,
             block: None,
             fault: Mutex::default(),
+            is_bounded: false,
         };
         reader.hold(py)?;
         Ok(Bound::new(py, reader)?.into_any())
@@ -202,6 +211,7 @@ impl Reader {
             codec: block.get().codec,
             block: whole.then(|| block.clone().unbind()),
             fault: Mutex::default(),
+            is_bounded: true,
         })
     }
 
@@ -211,17 +221,27 @@ impl Reader {
         self.codec.map(Codec::name)
     }
 
+    /// Whether the lengths that the file tells of are known to be true.
+    #[getter]
+    fn is_bounded(&self) -> PyResult<bool> {
+        Ok(match &*self.body()? {
+            Body::Stored { .. } | Body::Planned { .. } => true,
+            Body::Streamed { .. } => self.is_bounded,
+        })
+    }
+
+    /// The last error that was raised here. It is given away: it would keep its frames, and those this reader.
+    fn take_fault<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        fault.take().map(|fault| fault.bind(py).clone())
+    }
+
     /// What is wrong with the file, now that the unpickler has failed: what was raised here, or else what the rest of the
-    /// stream brings to light. Told once, since an exception refers to those who handle it.
+    /// stream brings to light.
     fn damage<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let _stay = Stay::begin();
-        let fault = self
-            .fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(fault) = fault {
-            return Ok(Some(fault.bind(py).clone()));
+        if let Some(fault) = self.take_fault(py) {
+            return Ok(Some(fault));
         }
         let Body::Streamed { streamed, .. } = &mut *self.body()? else {
             return Ok(None);
@@ -332,7 +352,7 @@ impl Reader {
                 if let Some(map) = self.map.as_ref().filter(|_| buffer.len > 0) {
                     return map.bind(py).call1((buffer.offset, buffer.len)).map(Some);
                 }
-                let (object, into) = self.allocated(py, buffer.len, buffer.writable)?;
+                let (object, into) = self.allocated(py, buffer.len, buffer.writable, true)?;
                 py.detach(|| stored.read_buffer(window, index, into))
                     .map_err(|error| self.failed(py, error))?;
                 py.check_signals()?;
@@ -617,7 +637,7 @@ impl Reader {
                 .map_err(|error| self.failed(py, error))?;
             return Ok(PyBytes::new(py, &record).into_any());
         }
-        let (object, into) = self.allocated(py, length, !read_only)?;
+        let (object, into) = self.allocated(py, length, !read_only, self.is_bounded)?;
         py.detach(|| streamed.read_buffer(read_only, into))
             .map_err(|error| self.failed(py, error))?;
         py.check_signals()?;
@@ -659,6 +679,7 @@ impl Reader {
         py: Python<'py>,
         len: u64,
         writable: bool,
+        is_bounded: bool,
     ) -> PyResult<(Bound<'py, PyAny>, &'py mut [u8])> {
         let make = if writable { new_bytearray } else { new_bytes };
         let allocation = isize::try_from(len).ok().map(|len| make(py, len));
@@ -668,12 +689,15 @@ impl Reader {
                 huge_pages(bytes);
                 Ok((object, bytes))
             }
-            _ => Err(self.failed(
-                py,
-                Error::Corrupt(format!(
-                    "an array of {len} bytes, more than there is memory for"
-                )),
-            )),
+            _ => {
+                let text = format!("an array of {len} bytes, more than there is memory for");
+                let error = if is_bounded {
+                    io::Error::new(io::ErrorKind::OutOfMemory, text).into()
+                } else {
+                    Error::Corrupt(text)
+                };
+                Err(self.failed(py, error))
+            }
         }
     }
 }

@@ -1,29 +1,56 @@
 //! Which objects are pickled otherwise than they would themselves.
 
+use std::sync::{Mutex, PoisonError};
+
+use hashbrown::HashMap;
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+use super::sink::Sink;
 use crate::object::Obj;
 
 /// Tells a pickler how to reduce arrays whose bytes would otherwise be copied into the stream, and leaves all else to it.
+///
+/// It also tells the sink when objects are left to code of users: that may change what the sink has yet to write.
 #[pyclass(frozen, module = "retain._retain")]
 pub(crate) struct Reducer {
     /// Types whose instances, also of subclasses, are asked about.
     types: Vec<Obj>,
     /// The reduction of one such instance, or `NotImplemented`.
     function: Obj,
+    sink: Obj,
+    /// Tells of a type whether its instances are pickled without code of users.
+    is_plain: Obj,
+    known: Mutex<Known>,
+}
+
+/// Types that are pickled without code of users, or not.
+#[derive(Default)]
+struct Known {
+    /// The last that was asked for, as it comes many times in a row.
+    last: Option<usize>,
+    /// By address; each type is kept alive.
+    all: HashMap<usize, (Obj, bool)>,
 }
 
 #[pymethods]
 impl Reducer {
     #[new]
-    fn new(types: Vec<Bound<'_, PyType>>, function: &Bound<'_, PyAny>) -> Self {
+    fn new(
+        types: Vec<Bound<'_, PyType>>,
+        function: &Bound<'_, PyAny>,
+        sink: &Bound<'_, Sink>,
+        is_plain: &Bound<'_, PyAny>,
+    ) -> Self {
         Self {
             types: types.into_iter().map(Obj::from).collect(),
             function: function.into(),
+            sink: sink.as_any().into(),
+            is_plain: is_plain.into(),
+            known: Mutex::default(),
         }
     }
 
@@ -37,10 +64,44 @@ impl Reducer {
             .iter()
             .any(|base| unsafe { ffi::PyType_IsSubtype(kind, base.as_ptr().cast()) } != 0);
         if asked {
-            self.function.bind(py).call1((object,))
-        } else {
-            Ok(py.NotImplemented().into_bound(py))
+            let reduced = self.function.bind(py).call1((object,))?;
+            if !reduced.is(py.NotImplemented()) {
+                return Ok(reduced);
+            }
         }
+        if !self.is_plain(object)? {
+            let sink = self.sink.bind(py);
+            // SAFETY: it was made of a sink.
+            unsafe { sink.cast_unchecked::<Sink>() }.get().watch(py)?;
+        }
+        Ok(py.NotImplemented().into_bound(py))
+    }
+}
+
+impl Reducer {
+    fn is_plain(&self, object: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let address = object.get_type_ptr() as usize;
+        {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.last == Some(address) {
+                return Ok(true);
+            }
+            if let Some(&(_, is_plain)) = known.all.get(&address) {
+                known.last = is_plain.then_some(address);
+                return Ok(is_plain);
+            }
+        }
+        let kind = object.get_type();
+        let is_plain = self
+            .is_plain
+            .bind(object.py())
+            .call1((&kind,))?
+            .is_truthy()?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .all
+            .insert(address, (kind.into_any().into(), is_plain));
+        Ok(is_plain)
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::mem;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use retain_format::sign::{SecretKey, sign_file};
-use retain_format::{Codec, Error, Fed, Publication, Splicer};
+use retain_format::{Checksum, Codec, Error, Fed, Finished, Publication, Splicer, checksum_of};
 
 use super::faults::{raised, system};
 use super::output::{Output, Writer};
@@ -18,8 +19,20 @@ use super::view::View;
 use crate::ending::Stay;
 use crate::object::Obj;
 
-/// Bytes between looks at Ctrl-C and reports of progress.
+/// Bytes between looks at Ctrl-C and reports of progress, where they are not compressed.
 const TURN: usize = 32 << 20;
+/// Buffers below this size are sealed as they come, once code of users has run.
+const SMALL: usize = 1 << 20;
+
+/// How many bytes are compressed between looks at Ctrl-C: what takes a fraction of a second.
+fn turn(codec: Option<Codec>, level: Option<i32>) -> usize {
+    match codec {
+        None | Some(Codec::Lz4) => TURN,
+        Some(Codec::Zstd) if level.is_none_or(|level| level <= 9) => 16 << 20,
+        Some(Codec::Zstd) => 2 << 20,
+        Some(_) => 256 << 10,
+    }
+}
 
 /// The file of a dump: a pickler writes its opcodes and hands its buffers to it.
 ///
@@ -29,11 +42,26 @@ pub(crate) struct Sink {
     state: Mutex<State>,
     filename: Option<Obj>,
     progress: Option<Obj>,
+    /// Bytes between looks at Ctrl-C.
+    turn: usize,
+    /// How many of the buffers that wait have no seal.
+    unsealed: AtomicUsize,
+    /// Whether code of users has run, for all that is known.
+    is_watched: AtomicBool,
+    /// Whether a buffer was found to have changed while it waited.
+    is_changed: AtomicBool,
+}
+
+/// A buffer that waits until the opcodes ask for it.
+struct Waiting {
+    buffer: Obj,
+    /// Its checksum from when it came, or from before code ran that may have changed it.
+    seal: Option<u64>,
 }
 
 struct State {
     body: Body,
-    queue: VecDeque<Obj>,
+    queue: VecDeque<Waiting>,
     written: u64,
     key: Option<SecretKey>,
 }
@@ -119,6 +147,10 @@ impl Sink {
             state: Mutex::new(state),
             filename: filename.map(Obj::from),
             progress: progress.map(Obj::from),
+            turn: turn(codec, level),
+            unsealed: AtomicUsize::new(0),
+            is_watched: AtomicBool::new(false),
+            is_changed: AtomicBool::new(false),
         })
     }
 
@@ -126,27 +158,31 @@ impl Sink {
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<usize> {
         let _stay = Stay::begin();
         let view = View::of(data)?;
-        let mut opcodes = view.bytes();
-        let len = opcodes.len();
+        let len = view.bytes().len();
         let state = &mut *self.state()?;
-        loop {
-            let fed = py
-                .detach(|| match &mut state.body {
-                    Body::Spliced(splicer) => splicer.feed(&mut opcodes),
-                    Body::Raw(output) => output
-                        .write_all(opcodes)
-                        .map(|()| Fed::All)
-                        .map_err(Error::from),
-                    Body::Ended => Err(Error::malformed(0, "the dump has ended")),
-                })
-                .map_err(|error| self.failed(py, error))?;
-            if fed == Fed::All {
-                break;
+        for mut opcodes in view.bytes().chunks(self.turn) {
+            loop {
+                let fed = py
+                    .detach(|| match &mut state.body {
+                        Body::Spliced(splicer) => splicer.feed(&mut opcodes),
+                        Body::Raw(output) => output
+                            .write_all(opcodes)
+                            .map(|()| Fed::All)
+                            .map_err(Error::from),
+                        Body::Ended => Err(Error::malformed(0, "the dump has ended")),
+                    })
+                    .map_err(|error| self.failed(py, error))?;
+                if fed == Fed::All {
+                    break;
+                }
+                self.next_buffer(py, state)?;
             }
-            self.next_buffer(py, state)?;
+            if len > self.turn {
+                self.turn(py, state)?;
+            }
         }
         state.written += len as u64;
-        if state.written >= TURN as u64 {
+        if state.written >= self.turn as u64 {
             state.written = 0;
             self.turn(py, state)?;
         }
@@ -155,8 +191,42 @@ impl Sink {
 
     /// Takes an out-of-band buffer; its bytes are written when the opcodes ask for it.
     fn buffer(&self, buffer: &Bound<'_, PyAny>) -> PyResult<bool> {
-        self.state()?.queue.push_back(buffer.into());
+        let mut waiting = Waiting {
+            buffer: buffer.into(),
+            seal: None,
+        };
+        if self.is_watched.load(Relaxed) && View::of(buffer)?.bytes().len() < SMALL {
+            // What made it may be an iterator of a user's, which goes on before anything else is heard of.
+            self.seal(buffer.py(), &mut waiting)?;
+        }
+        if waiting.seal.is_none() {
+            self.unsealed.fetch_add(1, Relaxed);
+        }
+        self.state()?.queue.push_back(waiting);
         Ok(false)
+    }
+
+    /// Whether a buffer was changed between when it came and when it was written.
+    #[getter]
+    fn is_changed(&self) -> bool {
+        self.is_changed.load(Relaxed)
+    }
+
+    /// Code of users is about to run: it may change buffers that wait, which is to be noticed.
+    pub(super) fn watch(&self, py: Python<'_>) -> PyResult<()> {
+        self.is_watched.store(true, Relaxed);
+        if self.unsealed.load(Relaxed) == 0 {
+            return Ok(());
+        }
+        let _stay = Stay::begin();
+        let mut state = self.state()?;
+        for waiting in &mut state.queue {
+            if waiting.seal.is_none() {
+                self.seal(py, waiting)?;
+            }
+        }
+        self.unsealed.store(0, Relaxed);
+        Ok(())
     }
 
     /// Ends the file: it has its name now. `writer` is what the trailer tells of who wrote it.
@@ -165,18 +235,22 @@ impl Sink {
         let state = &mut *self.state()?;
         let body = mem::replace(&mut state.body, Body::Ended);
         let key = state.key.take();
-        let ended = py.detach(|| finish(body, writer, key.as_ref()));
-        let len = ended.map_err(|error| self.failed(py, error))?;
-        if len.is_some() {
-            self.report(py, len)?;
+        let failed = |error| self.failed(py, error);
+        let (output, finished) = py.detach(|| end(body, writer)).map_err(failed)?;
+        // As long as the file can still be given up: what is raised here is raised before anything is replaced.
+        if let Some(finished) = finished {
+            self.report(py, Some(finished.len))?;
         }
-        self.report(py, None)
+        self.report(py, None)?;
+        py.detach(|| publish(output, finished, key.as_ref()))
+            .map_err(failed)
     }
 
     /// Ends the dump without a file.
     fn abort(&self, py: Python<'_>) -> PyResult<()> {
         let state = &mut *self.state()?;
         state.queue.clear();
+        self.unsealed.store(0, Relaxed);
         let body = mem::replace(&mut state.body, Body::Ended);
         py.detach(|| drop(body));
         Ok(())
@@ -205,10 +279,12 @@ impl Sink {
                 "the pickler asked for a buffer that it did not hand over",
             ));
         };
+        let Waiting { buffer, seal } = buffer;
+        if seal.is_none() {
+            self.unsealed.fetch_sub(1, Relaxed);
+        }
         let view = View::of(buffer.bind(py))?;
-        let strided = view
-            .exporter(py)
-            .and_then(|exporter| exporter.cast_into::<Strided>().ok());
+        let strided = strided_of(py, &view);
         let Body::Spliced(splicer) = &mut state.body else {
             return Err(PyRuntimeError::new_err("the dump has ended"));
         };
@@ -217,14 +293,15 @@ impl Sink {
             splicer
                 .begin_buffer(view.is_writable(), view.bytes().len() as u64)
                 .map_err(failed)?;
-            for part in view.bytes().chunks(TURN) {
+            for part in view.bytes().chunks(self.turn) {
                 py.detach(|| splicer.buffer_bytes(part)).map_err(failed)?;
-                if part.len() == TURN {
+                if part.len() == self.turn {
                     self.report(py, Some(splicer.position()))?;
                     py.check_signals()?;
                 }
             }
-            return splicer.end_buffer().map_err(failed);
+            let found = splicer.end_buffer().map_err(failed)?;
+            return self.compare(seal, found);
         };
         splicer
             .begin_buffer(true, strided.get().len())
@@ -236,7 +313,38 @@ impl Sink {
             self.report(py, Some(splicer.position()))?;
             py.check_signals()?;
         }
-        splicer.end_buffer().map_err(failed)
+        let found = splicer.end_buffer().map_err(failed)?;
+        self.compare(seal, found)
+    }
+
+    /// Takes the checksum of a buffer that waits.
+    fn seal(&self, py: Python<'_>, waiting: &mut Waiting) -> PyResult<()> {
+        let view = View::of(waiting.buffer.bind(py))?;
+        let seal = if let Some(strided) = strided_of(py, &view) {
+            let mut sum = Checksum::new();
+            for piece in strided.get().pieces(py)?.try_iter()? {
+                let view = View::of(&piece?)?;
+                py.detach(|| sum.update(view.bytes()));
+            }
+            sum.finish()
+        } else if view.bytes().len() < SMALL {
+            checksum_of(view.bytes())
+        } else {
+            py.detach(|| checksum_of(view.bytes()))
+        };
+        waiting.seal = Some(seal);
+        Ok(())
+    }
+
+    fn compare(&self, seal: Option<u64>, found: u64) -> PyResult<()> {
+        if seal.is_none_or(|seal| seal == found) {
+            return Ok(());
+        }
+        self.is_changed.store(true, Relaxed);
+        Err(PyRuntimeError::new_err(
+            "an array or buffer was changed while it was pickled, by an object that uses its memory again: dump to a \
+             path or with protocol=4, which copy it at once",
+        ))
     }
 
     fn turn(&self, py: Python<'_>, state: &State) -> PyResult<()> {
@@ -256,22 +364,33 @@ impl Sink {
     }
 }
 
-/// Ends a file. How many bytes it has, uncompressed, where that is known.
-fn finish(body: Body, writer: &str, key: Option<&SecretKey>) -> Result<Option<u64>, Error> {
-    let mut len = None;
-    let (output, head) = match body {
+fn strided_of<'py>(py: Python<'py>, view: &View) -> Option<Bound<'py, Strided>> {
+    view.exporter(py)
+        .and_then(|exporter| exporter.cast_into::<Strided>().ok())
+}
+
+/// Ends what is written, if it is a retain file.
+fn end(body: Body, writer: &str) -> Result<(Output, Option<Finished>), Error> {
+    match body {
         Body::Spliced(splicer) => {
             let (output, finished) = splicer.finish(writer)?;
-            len = Some(finished.len);
-            (output, Some(finished.head))
+            Ok((output, Some(finished)))
         }
-        Body::Raw(output) => (output, None),
-        Body::Ended => return Err(Error::malformed(0, "the dump has ended")),
-    };
+        Body::Raw(output) => Ok((output, None)),
+        Body::Ended => Err(Error::malformed(0, "the dump has ended")),
+    }
+}
+
+/// Ends the file below, and gives it its name.
+fn publish(
+    output: Output,
+    finished: Option<Finished>,
+    key: Option<&SecretKey>,
+) -> Result<(), Error> {
     match output {
         Output::File(publication) => {
-            if let Some(head) = head {
-                publication.write_head(head)?;
+            if let Some(finished) = finished {
+                publication.write_head(finished.head)?;
             }
             sign(&publication, key)?;
             publication.publish()?;
@@ -284,7 +403,7 @@ fn finish(body: Body, writer: &str, key: Option<&SecretKey>) -> Result<Option<u6
         Output::CompressedObject(encoder) => encoder.finish()?,
         Output::Object(_) => {}
     }
-    Ok(len)
+    Ok(())
 }
 
 fn sign(publication: &Publication, key: Option<&SecretKey>) -> Result<(), Error> {
