@@ -305,6 +305,12 @@ fn what_is_trusted_may_be_called_with_what_is_verified() {
         Verdict::Unsafe
     );
     assert_eq!(
+        judge(
+            b"cpackage.module\nClass\n)\x81Nccollections\nOrderedDict\n)R(V__class__\nK\x02u\x86b."
+        ),
+        Verdict::Unsafe
+    );
+    assert_eq!(
         judge(b"cpackage.module\nClass\n}(Vkey\nK\x02ub."),
         Verdict::Unsafe
     );

@@ -155,6 +155,10 @@ pub(super) struct Object {
 
 /// An array of numpy's.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of one another"
+)]
 pub(super) struct Array {
     pub(super) built: bool,
     pub(super) matrix: bool,
@@ -554,8 +558,7 @@ impl<'a> Arena<'a> {
         match value {
             Value::BigInt(bytes, ..) => bytes / 8 + 1,
             Value::Node(_) => match self.get(value) {
-                Some(&Node::Tuple { cost, .. }) => cost,
-                Some(&Node::FrozenSet { cost, .. }) => cost,
+                Some(&(Node::Tuple { cost, .. } | Node::FrozenSet { cost, .. })) => cost,
                 Some(&Node::Dtype(number)) => self
                     .dtypes
                     .get(number as usize)

@@ -359,9 +359,8 @@ impl Verifier<'_> {
                 }
                 match (dtype.code, <[u8; 8]>::try_from(bytes.as_slice())) {
                     (b'f', Ok(bytes)) => Hash::Known(hashes::float(f64::from_le_bytes(bytes))),
-                    (b'f', _) => Hash::Apart,
                     // Some versions of numpy do not reduce large ones.
-                    (_, Ok([.., 0x10..=0xef])) => Hash::Apart,
+                    (b'f', _) | (_, Ok([.., 0x10..=0xef])) => Hash::Apart,
                     (b'u' | b'b', _) => {
                         bytes.push(0);
                         Hash::Known(hashes::twos_complement(&bytes))

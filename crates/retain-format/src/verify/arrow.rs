@@ -156,6 +156,9 @@ impl Verifier<'_> {
             Some((valid, rest)) => (*valid, rest),
             None => return refuse("an array of Arrow's without buffers"),
         };
+        if rest.contains(&None) {
+            return refuse("an array of Arrow's without one of its buffers");
+        }
         self.validity(valid, offset.unsigned_abs(), length.unsigned_abs(), nulls)?;
         match (layout(kind), rest) {
             (Layout::Bits, &[data]) => {

@@ -729,14 +729,27 @@ impl Verifier<'_> {
     /// The state of a trusted object: anything but what would make another object of it.
     fn trusted_build(&mut self, instance: Value, state: Value) -> Result<(), Reason> {
         if let Some([_, slots]) = self.arena.tuple_of::<2>(state)
+            && (matches!(
+                self.arena.get(slots),
+                Some(Node::Holder {
+                    what: Holder::Mapping | Holder::DefaultDict,
+                    ..
+                })
+            ) || self.arena.built(slots, Kind::Trusted).is_some())
+        {
+            return refuse("attributes in another mapping than a dict");
+        }
+        if let Some([_, slots]) = self.arena.tuple_of::<2>(state)
             && let Some(mut keys) = self
                 .arena
                 .members(slots, Holder::Dict)
                 .map(|m| m.step_by(2))
             && keys.any(|key| {
-                self.arena
-                    .text(key)
-                    .is_some_and(|key| key.starts_with(b"__"))
+                !self.arena.is_text(key)
+                    || self
+                        .arena
+                        .text(key)
+                        .is_some_and(|key| key.starts_with(b"__"))
             })
         {
             return refuse("an attribute of Python's own in the state of an object");

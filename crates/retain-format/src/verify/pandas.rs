@@ -289,6 +289,7 @@ impl Verifier<'_> {
             let good = self.arena.entries(attributes).is_some_and(|entries| {
                 entries.iter().all(|&(key, value)| match key {
                     b"_cache" => self.is_cache(value),
+                    b"_readonly" => matches!(value, Value::Bool(_)),
                     b"_freq" | b"freq" => {
                         value == Value::None || self.arena.built(value, Kind::Offset).is_some()
                     }
@@ -359,6 +360,7 @@ impl Verifier<'_> {
                     matches!(of, Some(TEXT | ARROW))
                 }
                 b"_cache" => self.is_cache(value),
+                b"_readonly" => matches!(value, Value::Bool(_)),
                 _ => false,
             };
             if !good {
@@ -388,6 +390,7 @@ impl Verifier<'_> {
             b"_data" | b"_mask" => true,
             b"_dtype" => self.arena.built(value, Kind::PandasType).is_some(),
             b"_cache" => self.is_cache(value),
+            b"_readonly" => matches!(value, Value::Bool(_)),
             _ => false,
         });
         let (Some((data, of)), Some((mask, mask_of))) = (find(b"_data"), find(b"_mask")) else {

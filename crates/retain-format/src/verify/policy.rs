@@ -83,6 +83,7 @@ impl Policy {
             let package = || {
                 !powerful
                     && !name.contains('.')
+                    && !module.split('.').any(|part| part.starts_with("__"))
                     && module
                         .strip_prefix(grant.as_str())
                         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -111,6 +112,7 @@ mod tests {
         assert!(!sklearn.grants("sklearn2", "Tree"));
         assert!(!sklearn.grants("sklearn.tree", "np.load"));
         assert!(!sklearn.grants("os", "system"));
+        assert!(!sklearn.grants("sklearn.__main__", "Tree"));
     }
 
     #[test]
