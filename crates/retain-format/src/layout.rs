@@ -118,6 +118,9 @@ pub struct Trailer {
     pub writer: String,
 }
 
+/// A trailer's text and sums have at most so many bytes.
+const MOST_TEXT: u64 = 64 << 10;
+
 impl Trailer {
     /// The length of the record.
     pub(crate) fn record_len(&self) -> u64 {
@@ -232,10 +235,16 @@ impl Trailer {
             return Err(truncated(len, head));
         }
         let size = usize::try_from(size).map_err(|_| damaged())?;
+        // The index has as many entries as the head says, if it does: a length that is a lie reserves nothing.
+        let most = head
+            .buffers
+            .saturating_mul(ENTRY as u64)
+            .saturating_add(MOST_TEXT);
+        let lies = head != Head::UNKNOWN && size as u64 > most;
         let mut bytes = Vec::new();
-        bytes
-            .try_reserve_exact(size + 2)
-            .map_err(|_| Error::Budget(format!("a trailer of {size} bytes")))?;
+        if lies || bytes.try_reserve_exact(size.saturating_add(2)).is_err() {
+            return Err(damaged());
+        }
         bytes.resize(size + 2, 0);
         source.read_exact_at(&mut bytes, offset)?;
         let (record, after) = bytes.split_at(size);

@@ -243,11 +243,16 @@ def _load_object(file: Any, mmap_mode: str | None, native: bool) -> Any:
     name = getattr(file, "name", None)
     filename = name if isinstance(name, str) else None
     _ignored(mmap_mode, f"the file object {file!r}", below=1)
-    reader = opened(file)
+    peeking = _Peeking(file) if _is_compressed(file) else None
+    reader = opened(file) if peeking is None else Reader.of(peeking, False)
     if isinstance(reader, bytes):
+        if peeking is not None:
+            peeking.end(0)
         return _load_other_object(file, filename, reader, native)
     value = _unpickled(Unpickler(reader, filename, None, native), reader)
-    if reader.codec is None and _is_seekable(file):
+    if peeking is not None:
+        peeking.end(reader.finish())
+    elif reader.codec is None and _is_seekable(file):
         beyond = reader.finish()
         if beyond:
             file.seek(-beyond, 1)
@@ -261,9 +266,38 @@ def opened(file: Any) -> Any:
         # What was just written to memory is read from its beginning, as joblib does.
         position = file.tell()
         file.seek(position if file.read(1) else 0)
-    # Going back there means to decompress all from the beginning.
-    compressed = any(base.__module__ in _COMPRESSED for base in type(file).__mro__)
-    return Reader.of(file, not seekable or compressed)
+    return Reader.of(file, not seekable)
+
+
+class _Peeking:
+    """
+    A file object that decompresses: what is not taken of a value's end is not read.
+
+    Going back there would mean to decompress all from the beginning.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        # How much of what the file would give next was given already.
+        self._given = 0
+
+    def read(self, size: int) -> bytes:
+        """Return some of the next bytes."""
+        self._file.read(self._given)
+        found: bytes = self._file.peek(size)[:size]
+        self._given = len(found)
+        return found
+
+    def end(self, beyond: int) -> None:
+        """Leave the file where so many bytes of those given come next."""
+        if beyond <= self._given:
+            self._file.read(self._given - beyond)
+        else:
+            self._file.seek(self._given - beyond, 1)
+
+
+def _is_compressed(file: Any) -> bool:
+    return hasattr(file, "peek") and any(base.__module__ in _COMPRESSED for base in type(file).__mro__)
 
 
 def _is_seekable(file: Any) -> bool:

@@ -706,12 +706,10 @@ impl Reader {
 fn part<'py>(block: &Bound<'py, Block>, buffer: Buffer) -> PyResult<Bound<'py, PyAny>> {
     let py = block.py();
     let whole = PyMemoryView::from(block.as_any())?;
-    let slice = PySlice::new(
-        py,
-        buffer.offset.try_into()?,
-        (buffer.offset + buffer.len).try_into()?,
-        1,
-    );
+    // Not `PySlice::new`, which never gives its numbers up.
+    let slice = py
+        .get_type::<PySlice>()
+        .call1((buffer.offset, buffer.offset + buffer.len))?;
     let part = whole.get_item(slice)?;
     if buffer.writable {
         Ok(part)

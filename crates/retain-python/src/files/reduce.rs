@@ -69,10 +69,11 @@ impl Reducer {
                 return Ok(reduced);
             }
         }
-        if !self.is_plain(object)? {
-            let sink = self.sink.bind(py);
-            // SAFETY: it was made of a sink.
-            unsafe { sink.cast_unchecked::<Sink>() }.get().watch(py)?;
+        let sink = self.sink.bind(py);
+        // SAFETY: it was made of a sink.
+        let sink = unsafe { sink.cast_unchecked::<Sink>() }.get();
+        if sink.would_watch() && !self.is_plain(object)? {
+            sink.watch(py)?;
         }
         Ok(py.NotImplemented().into_bound(py))
     }

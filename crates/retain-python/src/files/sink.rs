@@ -258,6 +258,11 @@ impl Sink {
 }
 
 impl Sink {
+    /// Whether [`Self::watch`] has anything to do.
+    pub(super) fn would_watch(&self) -> bool {
+        !self.is_watched.load(Relaxed) || self.unsealed.load(Relaxed) > 0
+    }
+
     fn state(&self) -> PyResult<MutexGuard<'_, State>> {
         // Held while bytes are written: who else comes meanwhile is a writer's own doing.
         match self.state.try_lock() {
