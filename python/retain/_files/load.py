@@ -91,7 +91,8 @@ def load(
     if not is_regular(filename):
         _ignored(mmap_mode, f"{filename}, which is a pipe or a device,")
         return _load_pipe(filename, ensure_native_byte_order)
-    return _load_file(filename, mode, ensure_native_byte_order)
+    is_pickle, found = _load_file(filename, mode, ensure_native_byte_order)
+    return found if is_pickle else _load_other(filename, found, mode, ensure_native_byte_order)
 
 
 def _load_pipe(filename: str, native: bool) -> Any:
@@ -104,15 +105,23 @@ def _load_pipe(filename: str, native: bool) -> Any:
         return _unpickled(Unpickler(reader, filename, None, native), reader, below=1)
 
 
-def _load_file(filename: str, mode: Literal["r", "r+", "c"] | None, native: bool) -> Any:
-    """Load a file that can be read at any place."""
+def _load_file(filename: str, mode: Literal["r", "r+", "c"] | None, native: bool) -> tuple[bool, Any]:
+    """
+    Load a file that can be read at any place.
+
+    Returns
+    -------
+    (True, object)
+        The value.
+    (False, bytes)
+        What the file begins with, if it is no pickle.
+    """
     if mode is not None:
-        is_pickle, found = _load_mapped(filename, mode, native)
-        return found if is_pickle else _load_other(filename, found, mode, native)
+        return _load_mapped(filename, mode, native)
     reader = Reader.open(filename)
     if isinstance(reader, bytes):
-        return _load_other(filename, reader, None, native)
-    return _unpickled(Unpickler(reader, filename, None, native), reader, below=1)
+        return False, reader
+    return True, _unpickled(Unpickler(reader, filename, None, native), reader, below=1)
 
 
 def named(filename: Any) -> Any:
@@ -139,12 +148,7 @@ def _load_mapped(filename: str, mode: Literal["r", "r+", "c"], native: bool) -> 
     """
     Load a file whose arrays are mapped, from the one file that has the name now.
 
-    Returns
-    -------
-    (True, object)
-        The value.
-    (False, bytes)
-        What the file begins with, if it is no pickle.
+    Returns what `_load_file` does.
     """
     file, denied = _opened_to_map(filename, mode)
     with file:
@@ -232,10 +236,10 @@ def _load_other(filename: str, start: bytes, mode: Any, native: bool) -> Any:
 
     if not start.startswith(Z_PREFIX):
         return load_numpy_file(filename, mode, native)
-    _ignored(mode, f"the compressed file {filename}", below=2)
+    _ignored(mode, f"the compressed file {filename}", below=1)
     with open(filename, "rb") as file:
         reader = opened(io.BytesIO(read_z(file, filename)))
-    return _unpickled(Unpickler(reader, filename, None, native), reader, below=2)
+    return _unpickled(Unpickler(reader, filename, None, native), reader, below=1)
 
 
 def _load_object(file: Any, mmap_mode: str | None, native: bool) -> Any:

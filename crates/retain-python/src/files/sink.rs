@@ -197,7 +197,7 @@ impl Sink {
         };
         if self.is_watched.load(Relaxed) && View::of(buffer)?.bytes().len() < SMALL {
             // What made it may be an iterator of a user's, which goes on before anything else is heard of.
-            self.seal(buffer.py(), &mut waiting)?;
+            Self::seal(buffer.py(), &mut waiting)?;
         }
         if waiting.seal.is_none() {
             self.unsealed.fetch_add(1, Relaxed);
@@ -222,7 +222,7 @@ impl Sink {
         let mut state = self.state()?;
         for waiting in &mut state.queue {
             if waiting.seal.is_none() {
-                self.seal(py, waiting)?;
+                Self::seal(py, waiting)?;
             }
         }
         self.unsealed.store(0, Relaxed);
@@ -323,7 +323,7 @@ impl Sink {
     }
 
     /// Takes the checksum of a buffer that waits.
-    fn seal(&self, py: Python<'_>, waiting: &mut Waiting) -> PyResult<()> {
+    fn seal(py: Python<'_>, waiting: &mut Waiting) -> PyResult<()> {
         let view = View::of(waiting.buffer.bind(py))?;
         let seal = if let Some(strided) = strided_of(py, &view) {
             let mut sum = Checksum::new();
