@@ -347,7 +347,7 @@ impl<W: Write> Splicer<W> {
             trailer: self.position,
             buffers: trailer.buffers.len() as u64,
         };
-        trailer.skeleton = mem::take(&mut self.skeleton).finish();
+        trailer.skeleton = mem::replace(&mut self.skeleton, Checksum::new()).finish();
         self.write(&trailer.encode())?;
         self.write(&[POP])?;
         self.write(&[STOP])?;

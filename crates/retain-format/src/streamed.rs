@@ -151,7 +151,7 @@ impl<R: Read> Streamed<R> {
         }
         self.trailer = Some((Trailer::parse(&record, offset)?, offset));
         self.recent.clear();
-        self.sum = std::mem::take(&mut self.skeleton).finish();
+        self.sum = std::mem::replace(&mut self.skeleton, Checksum::new()).finish();
         self.foreign.resume()?;
         Ok(record)
     }
