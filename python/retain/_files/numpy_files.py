@@ -83,7 +83,7 @@ def _archive(
         warnings.warn(
             f"{name}: the arrays of a .npz cannot be mapped into memory, they are read; mmap_mode={mmap_mode!r} is "
             "ignored",
-            stacklevel=6,
+            stacklevel=5,
         )
     arrays = {}
     with ZipFile(source) as archive:
