@@ -19,6 +19,9 @@ from retain._files import safetensors as ours
 from retain._files.convert import ConversionError, convert
 from retain._files.naming import NamingError, named_arrays
 
+# On Python 3.13, the files of lz4's package, which joblib uses, are closed once more when they are collected.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 ARRAYS = {
     "bool": np.array([True, False]),
     "int8": np.arange(-4, 4, dtype="i1"),

@@ -15,7 +15,11 @@ import pytest
 import retain
 
 # numpy would rather have nobody make a matrix.
-pytestmark = pytest.mark.filterwarnings("ignore:the matrix subclass")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:the matrix subclass"),
+    # On Python 3.13, the files of lz4's package, which joblib uses, are closed once more when they are collected.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 FOLDER = Path(joblib.test.data.__file__).parent
 OF_JOBLIB = sorted(
@@ -74,6 +78,7 @@ import sys, warnings
 sys.modules["joblib"] = None
 warnings.simplefilter("ignore")
 import retain
+
 for path in sys.argv[1:]:
     retain.load(path)
 """
