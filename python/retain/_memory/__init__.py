@@ -1,0 +1,1 @@
+"""`Memory`: results that outlive the process."""
