@@ -9,6 +9,7 @@ from retain._identity import Identity
 from retain._memo import MemoInfo
 
 __all__ = [
+    "Address",
     "At",
     "Block",
     "CacheBase",
@@ -229,3 +230,19 @@ class Reader:
 def generate_key() -> tuple[str, str]: ...
 def scan_file(path: str, trusted: list[str], limit: int) -> dict[str, Any] | bytes: ...
 def scan_block(block: Block, trusted: list[str], limit: int, as_loaded: bool) -> dict[str, Any]: ...
+
+@final
+class Address:
+    def __new__(
+        cls,
+        function: Callable[..., Any],
+        parameters: _Parameters,
+        *,
+        track: Literal["deep", "own", "version"] | None = None,
+        depends: Iterable[Any] | None = None,
+        version: str | None = None,
+    ) -> Self: ...
+    def __call__(self, /, *args: Any, **kwargs: Any) -> bytes: ...
+    def version(self) -> bytes: ...
+    def arguments(self, /, *args: Any, **kwargs: Any) -> bytes: ...
+    def bind(self, /, *args: Any, **kwargs: Any) -> dict[str, Any]: ...

@@ -87,6 +87,11 @@ impl BoundArguments {
         self.owned.push(object);
     }
 
+    /// The values, and the names of the last of them: a tuple.
+    pub(crate) fn parts(&self) -> (&[Pointer], Option<&Obj>) {
+        (&self.values, self.names.as_ref())
+    }
+
     pub(crate) fn view(&self, likeness: Likeness) -> Arguments<'_> {
         let names = self.names.as_ref().map_or(ptr::null_mut(), Obj::as_ptr);
         // SAFETY: the values are alive as long as the call they were given in, which outlives `self`, or are owned.
@@ -242,6 +247,20 @@ impl Binder {
         Some(bound)
     }
 
+    /// The names of the parameters that are kept, in their order.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &Obj> {
+        let kept = self
+            .parameters
+            .iter()
+            .filter(|parameter| !parameter.ignored);
+        kept.map(|parameter| &parameter.name)
+    }
+
+    /// Whether further arguments by position are kept, and further ones by keyword.
+    pub(crate) fn keeps_rests(&self) -> (bool, bool) {
+        (self.rest == Rest::Kept, self.named_rest == Rest::Kept)
+    }
+
     fn position_of(&self, name: Pointer) -> Option<usize> {
         let by_keyword = &self.parameters[self.positional_only..];
         // Names are interned: nearly always one pointer comparison tells.
@@ -258,12 +277,9 @@ impl Binder {
 
     /// The name of the argument that is kept at `position`.
     pub(crate) fn name_of(&self, py: Python<'_>, position: usize) -> Option<String> {
-        let mut kept = self
-            .parameters
-            .iter()
-            .filter(|parameter| !parameter.ignored);
-        kept.nth(position)
-            .map(|parameter| parameter.name.bind(py).to_string())
+        self.kept()
+            .nth(position)
+            .map(|name| name.bind(py).to_string())
     }
 
     /// Stored arguments by name; further positional ones under `"*"`.

@@ -336,7 +336,8 @@ pub(crate) fn warn_not_kept(py: Python<'_>, name: &str, error: PyErr) -> PyResul
     PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &message, 1)
 }
 
-fn with_py_visit(
+/// Shows the collector of a `#[pyclass]` what a `traverse` shows.
+pub(crate) fn with_py_visit(
     visit: &PyVisit<'_>,
     traverse: impl FnOnce(&mut dyn FnMut(*mut ffi::PyObject) -> c_int) -> c_int,
 ) -> Result<(), PyTraverseError> {

@@ -1,5 +1,6 @@
 //! The identities that are known: of each function, class or module, as long as it lives and nothing has changed.
 
+use std::ffi::c_int;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
@@ -294,33 +295,121 @@ pub(crate) fn identity<'py>(
     depends: Option<&Bound<'py, PyAny>>,
     version: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let py = function.py();
     if track.is_none() && depends.is_none() && version.is_none() {
         return found(function, Question::PLAIN);
     }
-    let track = track.map_or_else(|| intern!(py, "deep").as_any().clone(), Clone::clone);
-    let checked = py.import(intern!(py, "retain._identity"))?.call_method1(
-        intern!(py, "_checked"),
-        (function, &track, depends, version),
-    )?;
-    let (track, depends, version): (
-        Bound<'_, PyString>,
-        Bound<'_, PyTuple>,
-        Option<Bound<'_, PyString>>,
-    ) = checked.extract()?;
-    let asked = Asked {
-        track: match track.to_str()? {
-            "own" => Track::Own,
-            "version" => Track::Version,
-            _ => Track::Deep,
-        },
-        depends: Some(&depends),
-        version: match &version {
-            None => None,
-            Some(version) => Some(version.to_str()?),
-        },
-    };
-    found(function, asked)
+    let checked = Checked::new(function, track, depends, version)?;
+    found(
+        function,
+        checked.asked(checked.depends.bind(function.py()).cast()?),
+    )
+}
+
+/// The options of `identity`, checked.
+struct Checked {
+    track: Track,
+    /// A tuple.
+    depends: Obj,
+    version: Option<String>,
+}
+
+impl Checked {
+    fn new(
+        function: &Bound<'_, PyAny>,
+        track: Option<&Bound<'_, PyAny>>,
+        depends: Option<&Bound<'_, PyAny>>,
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let py = function.py();
+        let track = track.map_or_else(|| intern!(py, "deep").as_any().clone(), Clone::clone);
+        let checked = py.import(intern!(py, "retain._identity"))?.call_method1(
+            intern!(py, "_checked"),
+            (function, &track, depends, version),
+        )?;
+        let (track, depends, version): (
+            Bound<'_, PyString>,
+            Bound<'_, PyTuple>,
+            Option<Bound<'_, PyString>>,
+        ) = checked.extract()?;
+        Ok(Self {
+            track: match track.to_str()? {
+                "own" => Track::Own,
+                "version" => Track::Version,
+                _ => Track::Deep,
+            },
+            depends: depends.into(),
+            version: match &version {
+                None => None,
+                Some(version) => Some(version.to_str()?.to_owned()),
+            },
+        })
+    }
+
+    fn asked<'a, 'py>(&'a self, depends: &'a Bound<'py, PyTuple>) -> Asked<'a, 'py> {
+        Asked {
+            track: self.track,
+            depends: Some(depends),
+            version: self.version.as_deref(),
+        }
+    }
+}
+
+/// A function whose identity is asked for again and again, with the same options.
+pub(crate) struct Watched {
+    pub(crate) function: Obj,
+    options: Checked,
+    last: Mutex<Option<Arc<Known>>>,
+}
+
+impl Watched {
+    pub(crate) fn new(
+        function: &Bound<'_, PyAny>,
+        track: Option<&Bound<'_, PyAny>>,
+        depends: Option<&Bound<'_, PyAny>>,
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            function: function.into(),
+            options: Checked::new(function, track, depends, version)?,
+            last: Mutex::default(),
+        })
+    }
+
+    /// The digest of the function as it is now.
+    pub(crate) fn digest(&self, py: Python<'_>) -> PyResult<[u8; 32]> {
+        let last = self.last().clone();
+        if let Some(known) = last
+            && known.guards.hold(py)?
+        {
+            return Ok(known.digest);
+        }
+        let function = self.function.bind(py);
+        let asked = self.options.asked(self.options.depends.bind(py).cast()?);
+        let known = match lookup(function, asked)? {
+            Some(known) => known,
+            None => find_out(function, asked)?,
+        };
+        let digest = known.digest;
+        // What goes is dropped when the lock is free: that can run any code.
+        let gone = self.last().replace(known);
+        drop(gone);
+        Ok(digest)
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Arc<Known>>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows the collector what is kept alive, until it returns something other than 0.
+    pub(crate) fn traverse(
+        &self,
+        visit: &mut (impl FnMut(*mut ffi::PyObject) -> c_int + ?Sized),
+    ) -> c_int {
+        match visit(self.function.as_ptr()) {
+            0 => visit(self.options.depends.as_ptr()),
+            status => status,
+        }
+    }
 }
 
 fn found<'py>(function: &Bound<'py, PyAny>, asked: Asked<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {

@@ -22,6 +22,7 @@ mod lru_cache;
 mod mapping;
 mod memo;
 mod memoize;
+mod memory;
 mod method;
 mod methods;
 mod object;
@@ -80,4 +81,6 @@ mod _retain {
     use super::mapping::CacheBase;
     #[pymodule_export]
     use super::memoize::memoize_wrapper;
+    #[pymodule_export]
+    use super::memory::Address;
 }

@@ -72,7 +72,7 @@ impl TryFrom<RulesArgument<'_>> for Rules {
 /// A function's parameters: those in the order in which they are kept (name, default, whether ignored; a parameter
 /// without a default has an empty tuple in its place, else a tuple of one), how many are positional only, how many can
 /// be positional, and what becomes of further arguments ("refused", "ignored" or "kept").
-type Parameters<'py> = (
+pub(crate) type Parameters<'py> = (
     Vec<(Bound<'py, PyAny>, Vec<Bound<'py, PyAny>>, bool)>,
     usize,
     usize,
@@ -80,12 +80,27 @@ type Parameters<'py> = (
     String,
 );
 
-fn rest(name: &str) -> Rest {
-    match name {
-        "kept" => Rest::Kept,
-        "ignored" => Rest::Ignored,
-        _ => Rest::Refused,
+/// The signature of these parameters.
+pub(crate) fn binder_of(parameters: Parameters<'_>) -> Binder {
+    fn rest(name: &str) -> Rest {
+        match name {
+            "kept" => Rest::Kept,
+            "ignored" => Rest::Ignored,
+            _ => Rest::Refused,
+        }
     }
+    let (parameters, positional_only, positional, further, named_further) = parameters;
+    let parameters = parameters
+        .into_iter()
+        .map(|(name, default, ignored)| (name, default.into_iter().next(), ignored))
+        .collect();
+    Binder::new(
+        parameters,
+        positional_only,
+        positional,
+        rest(&further),
+        rest(&named_further),
+    )
 }
 
 /// What `memoize` returns.
@@ -107,22 +122,11 @@ pub(crate) fn memoize_wrapper<'py>(
     static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let py = function.py();
     let kind = TYPE.get_or_try_init(py, || Instance::<Memo>::make_type(py).map(Bound::unbind))?;
-    let (parameters, positional_only, positional, further, named_further) = parameters;
-    let parameters = parameters
-        .into_iter()
-        .map(|(name, default, ignored)| (name, default.into_iter().next(), ignored))
-        .collect();
     let keeper = Keeper::new(Arc::new(Rules::try_from(rules)?));
     let plain = key.is_none() && copy.is_none() && !asynchronous && keeper.rules.is_plain();
     let memo = Memo {
         function: function.into(),
-        binder: Binder::new(
-            parameters,
-            positional_only,
-            positional,
-            rest(&further),
-            rest(&named_further),
-        ),
+        binder: binder_of(parameters),
         keeper,
         key: key.map(Obj::from),
         likeness: if typed {

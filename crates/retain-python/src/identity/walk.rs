@@ -74,6 +74,44 @@ pub(crate) fn digest_of(value: &Bound<'_, PyAny>, options: Options) -> Result<Di
     }
 }
 
+/// The arguments of a call, each under its name.
+pub(crate) struct Given<'a> {
+    /// The codes of the parameters' names, and their values.
+    pub(crate) parameters: (&'a [Code], &'a [Pointer]),
+    /// Further arguments by position, if the signature takes any.
+    pub(crate) rest: Option<&'a [Pointer]>,
+    /// Further arguments by keyword, if the signature takes any: their names, exact `str`s in order, and their values.
+    pub(crate) more: Option<(&'a [Pointer], &'a [Pointer])>,
+}
+
+type Pointer = *mut ffi::PyObject;
+
+/// Who the arguments of a call are; or which of them has no identity, and why.
+///
+/// # Safety
+/// All the pointers are to live objects, and stay so.
+pub(crate) unsafe fn digest_of_call(
+    py: Python<'_>,
+    given: &Given<'_>,
+    options: Options,
+) -> Result<Digest, (usize, Failure)> {
+    let _stay = Stay::begin();
+    let mut tree = Walk::new(py, KeyHasher::new(), options);
+    // SAFETY: says the caller.
+    match unsafe { tree.call(given) } {
+        Ok(()) => return Ok(tree.encoder.finish()),
+        Err((place, Stop::Error(error))) => return Err((place, tree.failure(error))),
+        Err((_, Stop::Cycle)) => drop(tree),
+    }
+    let mut graph = Walk::new(py, Graph::new(), options);
+    // SAFETY: says the caller.
+    match unsafe { graph.call(given) } {
+        Ok(()) => Ok(graph.encoder.finish()),
+        Err((place, Stop::Error(error))) => Err((place, graph.failure(error))),
+        Err((_, Stop::Cycle)) => unreachable!("a graph knows its values from their beginning"),
+    }
+}
+
 struct Walk<'py, E: Encoder> {
     py: Python<'py>,
     encoder: E,
@@ -122,6 +160,54 @@ impl<'py, E: Encoder> Walk<'py, E> {
             error,
             path: self.path(),
         }
+    }
+
+    /// Writes the arguments of a call.
+    ///
+    /// # Safety
+    /// All the pointers are to live objects, and stay so.
+    unsafe fn call(&mut self, given: &Given<'_>) -> Result<(), (usize, Stop)> {
+        let mut place = 0;
+        self.encoder.begin(Shape::Object);
+        self.encoder.str("call");
+        for (name, value) in given.parameters.0.iter().zip(given.parameters.1) {
+            self.encoder.encoded(name);
+            // SAFETY: says the caller.
+            unsafe { self.argument(*value, &mut place) }?;
+        }
+        if let Some(values) = given.rest {
+            self.encoder.begin(Shape::Tuple);
+            for value in values {
+                // SAFETY: says the caller.
+                unsafe { self.argument(*value, &mut place) }?;
+            }
+            self.encoder.end(false);
+        }
+        if let Some((names, values)) = given.more {
+            self.encoder.begin(Shape::List);
+            for (name, value) in names.iter().zip(values) {
+                // SAFETY: says the caller: an exact `str`.
+                let name = unsafe { Bound::from_borrowed_ptr(self.py, *name) };
+                leaf::text(&mut self.encoder, &mut self.scratch, &name);
+                // SAFETY: says the caller.
+                unsafe { self.argument(*value, &mut place) }?;
+            }
+            self.encoder.end(false);
+        }
+        self.encoder.end(false);
+        Ok(())
+    }
+
+    /// # Safety
+    /// `value` is a live object, and stays so.
+    unsafe fn argument(&mut self, value: Pointer, place: &mut usize) -> Result<(), (usize, Stop)> {
+        if !leaf(&mut self.encoder, value) {
+            // SAFETY: says the caller.
+            let value = unsafe { Bound::from_borrowed_ptr(self.py, value) };
+            self.run(&value).map_err(|stop| (*place, stop))?;
+        }
+        *place += 1;
+        Ok(())
     }
 
     fn run(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
