@@ -109,6 +109,14 @@ def any_registered() -> bool:
     return bool(_registered)
 
 
+def could_begin(start: bytes) -> bool:
+    """Tell whether what begins so, and goes on, could be a registered codec's for all one knows."""
+    return any(
+        isinstance(wrapper.prefix, bytes) and len(start) < len(wrapper.prefix) and wrapper.prefix.startswith(start)
+        for wrapper in _registered.values()
+    )
+
+
 def by_prefix(start: bytes) -> Any:
     """Return the registered codec whose files begin so, or None."""
     fitting = [

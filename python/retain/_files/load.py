@@ -81,7 +81,12 @@ def load(
         verified = Reader.of_block(block)
         return _unpickled(Unpickler(verified, filename, None, ensure_native_byte_order), verified)
     if hasattr(filename, "read"):
-        return _load_object(filename, mmap_mode, ensure_native_byte_order)
+        custom = _registered_of(filename)
+        if custom is None:
+            return _load_object(filename, mmap_mode, ensure_native_byte_order)
+        _ignored(mmap_mode, f"the file object {filename!r}")
+        # Not closed: it might close what is the caller's.
+        return _load_object(custom.decompressor_file(filename), None, ensure_native_byte_order)
     mode = "r+" if mmap_mode == "w+" else mmap_mode
     custom = _registered(filename)
     if custom is not None:
@@ -98,7 +103,12 @@ def load(
 def _load_pipe(filename: str, native: bool) -> Any:
     """Load what is read from front to back, and may have to be waited for."""
     # Python's own waiting ends at Ctrl-C; without a buffer, it waits for no more than there is.
-    with open(filename, "rb", buffering=0) as file:
+    with open(filename, "rb", buffering=0) as raw:
+        file: Any = raw
+        if compressors.any_registered():
+            file = _Begun(raw)
+            if file.codec is not None:
+                return _load_object(file.codec.decompressor_file(io.BufferedReader(file)), None, native)
         reader: Reader | bytes = Reader.of(file, False, filename)
         if isinstance(reader, bytes):
             return _load_other_object(file, filename, reader, native)
@@ -223,10 +233,51 @@ def _ignored(mmap_mode: str | None, what: str, *, below: int = 0) -> None:
 
 def _registered(filename: str) -> Any:
     """Return the registered codec that the file is compressed with, if it is one."""
-    if not compressors.any_registered():
+    # Of a pipe, what was read is gone.
+    if not compressors.any_registered() or not is_regular(filename):
         return None
     with open(filename, "rb") as file:
         return compressors.by_prefix(file.read(64))
+
+
+def _registered_of(file: Any) -> Any:
+    """Return the same of a file object, which is left as it was; None where it lets nobody look ahead."""
+    if not compressors.any_registered():
+        return None
+    if hasattr(file, "peek"):
+        return compressors.by_prefix(file.peek(64)[:64])
+    if not _is_seekable(file):
+        return None
+    position = file.tell()
+    start = file.read(64)
+    if not start:
+        # What was just written to memory.
+        position = file.seek(0)
+        start = file.read(64)
+    file.seek(position)
+    return compressors.by_prefix(start)
+
+
+class _Begun(io.RawIOBase):
+    """A pipe whose first bytes were looked at: no more of them than tell whether a registered codec is theirs."""
+
+    def __init__(self, below: io.FileIO) -> None:
+        self._below = below
+        self._start = b""
+        while compressors.could_begin(self._start) and (more := below.read(1)):
+            self._start += more
+        self.codec = compressors.by_prefix(self._start)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if not self._start:
+            return self._below.readinto(buffer)
+        count = min(len(buffer), len(self._start))
+        memoryview(buffer)[:count] = self._start[:count]
+        self._start = self._start[count:]
+        return count
 
 
 def _load_other(filename: str, start: bytes, mode: Any, native: bool) -> Any:
