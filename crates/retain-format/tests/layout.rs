@@ -5,7 +5,10 @@ use retain_format::opcode::{
     APPEND, BININT1, BYTEARRAY8, EMPTY_LIST, FRAME, NEXT_BUFFER, POP, PROTO, READONLY_BUFFER,
     SHORT_BINUNICODE, STOP,
 };
-use retain_format::{ALIGNMENT, Error, Fed, HEAD_LEN, Head, Splicer, Stored, Window};
+use retain_format::verify::{Policy, Slice, Verdict, verify};
+use retain_format::{
+    ALIGNMENT, Buffer, Error, Fed, HEAD_LEN, Head, Splicer, Stored, Trailer, Window,
+};
 
 /// One part of a made-up value, as a pickler of protocol 5 would write it.
 #[derive(Debug, Clone)]
@@ -235,5 +238,88 @@ fn what_is_no_retain_file_is_given_back() {
         b"\x80\x05C\x20nothing of ours in these 32 bytes at all, is there0N.",
     ] {
         assert!(Stored::open(bytes).unwrap().is_err());
+    }
+}
+
+#[test]
+fn an_index_that_lies_is_found_by_who_verified_the_stream() {
+    let parts = [
+        Part::Buffer {
+            data: vec![1; 1000],
+            writable: true,
+        },
+        Part::InBand(vec![2; 3000]),
+        Part::Buffer {
+            data: vec![3; 500],
+            writable: false,
+        },
+    ];
+    let honest = written(&parts, usize::MAX, false, 0, true);
+    let head = Head::parse(&honest).unwrap().unwrap();
+    let (trailer, at) = Trailer::read(&honest, head).unwrap();
+    let at = usize::try_from(at).unwrap();
+    // The same file with another index, all of whose checksums are right.
+    let check = |buffers: &[Buffer]| {
+        let told = Trailer {
+            buffers: buffers.to_vec(),
+            ..trailer.clone()
+        };
+        let mut file = honest.clone();
+        let record = told.encode();
+        file.splice(at..file.len() - 2, record.iter().copied());
+        let len = at - 8;
+        file[len..at].copy_from_slice(&(record.len() as u64).to_le_bytes());
+        let head = Head {
+            buffers: buffers.len() as u64,
+            ..head
+        };
+        file[..HEAD_LEN].copy_from_slice(&head.encode());
+        let report = verify(Slice::new(&file), &Policy::default()).unwrap();
+        assert_eq!(report.verdict, Verdict::Safe, "{report:?}");
+        let Ok(stored) = Stored::open(&file)? else {
+            panic!("no retain file");
+        };
+        stored.check_plan(&report.plan)
+    };
+    let [first, second] = *trailer.buffers.as_slice() else {
+        panic!("two buffers");
+    };
+    check(&[first, second]).unwrap();
+    // Whose bytes stay among the opcodes.
+    check(&[first]).unwrap();
+    let within = Buffer {
+        offset: first.offset + 64,
+        len: first.len - 64,
+        ..first
+    };
+    let shorter = Buffer {
+        len: first.len - 1,
+        ..first
+    };
+    let longer = Buffer {
+        len: first.len + 1,
+        ..first
+    };
+    let sealed = Buffer {
+        writable: false,
+        ..first
+    };
+    let opened = Buffer {
+        writable: true,
+        ..second
+    };
+    let across = Buffer {
+        len: second.offset + second.len - first.offset,
+        ..first
+    };
+    for lie in [
+        &[within, second][..],
+        &[shorter, second],
+        &[longer, second],
+        &[sealed, second],
+        &[first, opened],
+        &[across],
+    ] {
+        assert!(matches!(check(lie), Err(Error::Corrupt(_))), "{lie:?}");
     }
 }
