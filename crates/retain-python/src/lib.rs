@@ -59,10 +59,12 @@ mod _retain {
         Ok(())
     }
 
-    /// Tells that this process is the child of a fork: computations of the parent's threads are not waited for.
+    /// Tells that this process is the child of a fork: computations of the parent's threads are not waited for, and
+    /// what it has open is not used.
     #[pyfunction]
     fn after_fork_in_child() {
         retain_memory::after_fork_in_child();
+        retain_store::after_fork_in_child();
     }
 
     #[pymodule_export]
@@ -82,5 +84,5 @@ mod _retain {
     #[pymodule_export]
     use super::memoize::memoize_wrapper;
     #[pymodule_export]
-    use super::memory::Address;
+    use super::memory::{Address, Lead, Owner, Store};
 }

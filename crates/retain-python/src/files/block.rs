@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use retain_format::sign::{PublicKey, claimed_signer, verify_file};
 use retain_format::verify::Plan;
-use retain_format::{Codec, Error, ReadAt};
+use retain_format::{Codec, Error, Head, ReadAt};
 
 use super::faults::raised;
 use super::input::{Interruptible, Source, read_into};
@@ -164,6 +164,25 @@ impl Block {
 }
 
 impl Block {
+    /// Whether bytes are those of a file that this reads: one that `dump` wrote, or a compressed one.
+    pub(crate) fn is_file(bytes: &[u8]) -> bool {
+        !matches!(Head::parse(bytes), Ok(None)) || Codec::detect(bytes).is_some()
+    }
+
+    /// The bytes of a file.
+    pub(crate) fn of_bytes(py: Python<'_>, bytes: &[u8]) -> PyResult<Self> {
+        let codec = Codec::detect(bytes);
+        let unpacked = py.detach(|| match codec {
+            Some(codec) => Self::growing(Interruptible::new(codec.decoder(bytes)?), u64::MAX),
+            None => Self::copied(bytes),
+        });
+        Ok(Self {
+            codec,
+            size: bytes.len() as u64,
+            ..unpacked.map_err(|error| raised(py, error, None))?
+        })
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         // SAFETY: the lines are bytes, one after the other, and `len` of them are within.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
@@ -196,6 +215,20 @@ impl Block {
         within(len, limit)?;
         let len = usize::try_from(len)
             .map_err(|_| Error::Budget(format!("{len} bytes do not fit into memory")))?;
+        Self::filled(len, |into| Ok(retain_format::read_shared(file, 0, into)?))
+    }
+
+    fn copied(bytes: &[u8]) -> Result<Self, Error> {
+        Self::filled(bytes.len(), |into| {
+            into.copy_from_slice(bytes);
+            Ok(())
+        })
+    }
+
+    fn filled(
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let mut lines: Vec<Line> = Vec::new();
         lines
             .try_reserve_exact(len.div_ceil(64))
@@ -203,7 +236,7 @@ impl Block {
         let room = bytes_of(lines.spare_capacity_mut());
         let into = &mut room[..len];
         huge_pages(into);
-        retain_format::read_shared(file, 0, into)?;
+        fill(into)?;
         // SAFETY: so many lines have room; the bytes of the last that were not read are of the allocator's.
         unsafe { lines.set_len(len.div_ceil(64)) };
         Ok(Self::new(lines, len))

@@ -34,7 +34,7 @@ fn named(
 }
 
 /// The exception for an error of the operating system, or the one that Python code raised below it.
-pub(super) fn system(
+pub(crate) fn system(
     py: Python<'_>,
     error: io::Error,
     filename: Option<&Bound<'_, PyAny>>,

@@ -15,6 +15,7 @@ mod sink;
 mod view;
 
 pub(crate) use block::Block;
+pub(crate) use faults::system;
 pub(crate) use keys::generate_key;
 pub(crate) use reader::Reader;
 pub(crate) use reduce::{Reducer, Strided};

@@ -1,9 +1,9 @@
 //! What a pickler writes to.
 
 use std::collections::VecDeque;
-use std::io::Write;
+use std::io::{self, Write};
 use std::mem;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -50,6 +50,8 @@ pub(crate) struct Sink {
     is_watched: AtomicBool,
     /// Whether a buffer was found to have changed while it waited.
     is_changed: AtomicBool,
+    /// Whether the file gets its name when it ends, and not from a store.
+    publishes: bool,
 }
 
 /// A buffer that waits until the opcodes ask for it.
@@ -69,6 +71,8 @@ struct State {
 enum Body {
     Spliced(Splicer<Output>),
     Raw(Output),
+    /// Written, and without its name: a store gives it one.
+    Whole(Publication),
     Ended,
 }
 
@@ -100,27 +104,11 @@ impl Sink {
             .transpose()?
             .map(Bound::into_any);
         let failed = |error| system(py, error, filename.as_ref());
-        let codec = codec
-            .map(|name| {
-                Codec::from_name(name)
-                    .ok_or_else(|| PyValueError::new_err(format!("no codec is called {name:?}")))
-            })
-            .transpose()?;
+        let codec = codec_called(codec)?;
         let output = match (&path, file) {
-            (Some(path), _) => {
-                let publication = Publication::begin(path).map_err(failed)?;
-                match codec {
-                    None => Output::File(publication),
-                    Some(codec) => {
-                        let encoder = publication
-                            .file()
-                            .try_clone()
-                            .and_then(|file| codec.encoder(file, level))
-                            .map_err(failed)?;
-                        Output::Compressed(encoder, publication)
-                    }
-                }
-            }
+            (Some(path), _) => Publication::begin(path)
+                .and_then(|publication| into_file(publication, codec, level))
+                .map_err(failed)?,
             (None, Some(file)) => {
                 let writer = Writer(file.clone().unbind());
                 match codec {
@@ -137,20 +125,9 @@ impl Sink {
         } else {
             Body::Raw(output)
         };
-        let state = State {
-            body,
-            queue: VecDeque::new(),
-            written: 0,
-            key,
-        };
         Ok(Self {
-            state: Mutex::new(state),
-            filename: filename.map(Obj::from),
             progress: progress.map(Obj::from),
-            turn: turn(codec, level),
-            unsealed: AtomicUsize::new(0),
-            is_watched: AtomicBool::new(false),
-            is_changed: AtomicBool::new(false),
+            ..Self::of(body, key, filename, turn(codec, level))
         })
     }
 
@@ -169,7 +146,9 @@ impl Sink {
                             .write_all(opcodes)
                             .map(|()| Fed::All)
                             .map_err(Error::from),
-                        Body::Ended => Err(Error::malformed(0, "the dump has ended")),
+                        Body::Whole(_) | Body::Ended => {
+                            Err(Error::malformed(0, "the dump has ended"))
+                        }
                     })
                     .map_err(|error| self.failed(py, error))?;
                 if fed == Fed::All {
@@ -242,8 +221,19 @@ impl Sink {
             self.report(py, Some(finished.len))?;
         }
         self.report(py, None)?;
-        py.detach(|| publish(output, finished, key.as_ref()))
-            .map_err(failed)
+        let whole = py
+            .detach(|| complete(output, finished, key.as_ref()))
+            .map_err(failed)?;
+        let Some(publication) = whole else {
+            return Ok(());
+        };
+        if self.publishes {
+            return py
+                .detach(|| publication.publish())
+                .map_err(|error| failed(error.into()));
+        }
+        state.body = Body::Whole(publication);
+        Ok(())
     }
 
     /// Ends the dump without a file.
@@ -258,6 +248,65 @@ impl Sink {
 }
 
 impl Sink {
+    fn of(
+        body: Body,
+        key: Option<SecretKey>,
+        filename: Option<Bound<'_, PyAny>>,
+        turn: usize,
+    ) -> Self {
+        let state = State {
+            body,
+            queue: VecDeque::new(),
+            written: 0,
+            key,
+        };
+        Self {
+            state: Mutex::new(state),
+            filename: filename.map(Obj::from),
+            progress: None,
+            turn,
+            unsealed: AtomicUsize::new(0),
+            is_watched: AtomicBool::new(false),
+            is_changed: AtomicBool::new(false),
+            publishes: true,
+        }
+    }
+
+    /// A sink whose file gets its name from a store, which [takes](Self::take_whole) it.
+    pub(crate) fn of_store(
+        py: Python<'_>,
+        path: &Path,
+        codec: Option<&str>,
+        level: Option<i32>,
+    ) -> PyResult<Self> {
+        let filename = path.as_os_str().into_pyobject(py)?.into_any();
+        let codec = codec_called(codec)?;
+        let begun = py.detach(|| {
+            let publication = Publication::begin(path)?;
+            Splicer::new(into_file(publication, codec, level)?, 0)
+        });
+        let splicer = begun.map_err(|error| system(py, error, Some(&filename)))?;
+        let body = Body::Spliced(splicer);
+        Ok(Self {
+            publishes: false,
+            ..Self::of(body, None, Some(filename), turn(codec, level))
+        })
+    }
+
+    /// The file of a sink of a store, once it has ended; only once.
+    pub(crate) fn take_whole(&self) -> PyResult<Publication> {
+        let state = &mut *self.state()?;
+        match mem::replace(&mut state.body, Body::Ended) {
+            Body::Whole(publication) => Ok(publication),
+            body => {
+                state.body = body;
+                Err(PyRuntimeError::new_err(
+                    "this sink has no file to be kept: begin it at a store, and finish it first",
+                ))
+            }
+        }
+    }
+
     /// Whether [`Self::watch`] has anything to do.
     pub(super) fn would_watch(&self) -> bool {
         !self.is_watched.load(Relaxed) || self.unsealed.load(Relaxed) > 0
@@ -374,6 +423,28 @@ fn strided_of<'py>(py: Python<'py>, view: &View) -> Option<Bound<'py, Strided>> 
         .and_then(|exporter| exporter.cast_into::<Strided>().ok())
 }
 
+fn codec_called(name: Option<&str>) -> PyResult<Option<Codec>> {
+    name.map(|name| {
+        Codec::from_name(name)
+            .ok_or_else(|| PyValueError::new_err(format!("no codec is called {name:?}")))
+    })
+    .transpose()
+}
+
+fn into_file(
+    publication: Publication,
+    codec: Option<Codec>,
+    level: Option<i32>,
+) -> io::Result<Output> {
+    Ok(match codec {
+        None => Output::File(publication),
+        Some(codec) => {
+            let file = publication.file().try_clone()?;
+            Output::Compressed(codec.encoder(file, level)?, publication)
+        }
+    })
+}
+
 /// Ends what is written, if it is a retain file.
 fn end(body: Body, writer: &str) -> Result<(Output, Option<Finished>), Error> {
     match body {
@@ -382,33 +453,35 @@ fn end(body: Body, writer: &str) -> Result<(Output, Option<Finished>), Error> {
             Ok((output, Some(finished)))
         }
         Body::Raw(output) => Ok((output, None)),
-        Body::Ended => Err(Error::malformed(0, "the dump has ended")),
+        Body::Whole(_) | Body::Ended => Err(Error::malformed(0, "the dump has ended")),
     }
 }
 
-/// Ends the file below, and gives it its name.
-fn publish(
+/// Ends the file below; it has all but its name then.
+fn complete(
     output: Output,
     finished: Option<Finished>,
     key: Option<&SecretKey>,
-) -> Result<(), Error> {
+) -> Result<Option<Publication>, Error> {
     match output {
         Output::File(publication) => {
             if let Some(finished) = finished {
                 publication.write_head(finished.head)?;
             }
             sign(&publication, key)?;
-            publication.publish()?;
+            Ok(Some(publication))
         }
         Output::Compressed(encoder, publication) => {
             encoder.finish()?;
             sign(&publication, key)?;
-            publication.publish()?;
+            Ok(Some(publication))
         }
-        Output::CompressedObject(encoder) => encoder.finish()?,
-        Output::Object(_) => {}
+        Output::CompressedObject(encoder) => {
+            encoder.finish()?;
+            Ok(None)
+        }
+        Output::Object(_) => Ok(None),
     }
-    Ok(())
 }
 
 fn sign(publication: &Publication, key: Option<&SecretKey>) -> Result<(), Error> {
