@@ -92,6 +92,38 @@ g.update({"x": 1}, y=2)
 assert_type(g.stats().hits, int)
 cb = Cache[tuple[int, str], bytes](max_bytes=3)
 retain.cacheutils.LRU(3)
+memory = retain.Memory("folder", max_bytes="10G", ram_bytes=0, key=b"secret")
+@memory.cache
+def h(x: int, *, y: str = "") -> float: return 1.0
+@memory.cache(ignore=["y"], ttl=3, mmap_mode="r", cache_validation_callback=retain.expires_after(days=1))
+def i(x: int, y: int = 1) -> list[int]: return []
+@memory.cache
+async def j(x: int) -> str: return ""
+class M:
+    @memory.cache
+    def m(self, x: int) -> str: return ""
+    @memory.cache
+    async def n(self, x: int) -> str: return ""
+assert_type(h(1, y=""), float)
+h("x")  # error
+assert_type(h.call(1)[0], float)
+assert_type(h.check_call_in_cache(1), bool)
+h.check_call_in_cache("x")  # error
+assert_type(i(1), list[int])
+assert_type(M().m(1), str)
+assert_type(M().m.invalidate(1), bool)
+M().m("x")  # error
+assert_type(M.m(M(), 1), str)
+assert_type(h.entries()[0].duration, float)
+assert_type(h.explain(1).would_hit, bool)
+assert_type(memory.eval(len, "abc"), int)
+h.call_and_shelve(1).get()
+async def more() -> None:
+    assert_type(await j(1), str)
+    assert_type((await j.call(1))[0], str)
+    assert_type(await M().n(1), str)
+retain.Memory(layout="x")  # error
+memory.cache(h, mmap_mode="x")  # error
 memoize(maxsize="x")  # error
 memoize(policy="xx")  # error
 """

@@ -3,7 +3,7 @@ Compute once, retain the result.
 
 `cache`, `lru_cache` and `cached_property` are those of :mod:`functools`, faster. `memoize` does what they lack, and
 `Cache` is the table below it as a mapping. `hash` tells who a value is, `identity` who a function is. `dump` and `load`
-keep values in files.
+keep values in files, `Memory` the results of functions.
 `retain.cacheutils` is boltons' module of that name.
 """
 
@@ -14,14 +14,21 @@ from retain._retain import hash, identity
 
 __all__ = [
     "Cache",
+    "CacheWarning",
     "CorruptFileError",
     "IdentityWarning",
+    "MemorizedResult",
+    "Memory",
     "Report",
     "SignatureError",
+    "StoreBackendBase",
+    "StoreError",
     "UnsafeFileError",
+    "UntrustedFolderError",
     "cache",
     "cached_property",
     "dump",
+    "expires_after",
     "explain",
     "hash",
     "identity",
@@ -30,6 +37,7 @@ __all__ = [
     "memoize",
     "register_compressor",
     "register_key",
+    "register_store_backend",
     "safe_load",
     "scan",
 ]
@@ -37,16 +45,24 @@ __version__ = "0.1.0"
 
 # What few programs need is imported by those that do.
 _LATER = {
+    "CacheWarning": "retain._memory.complaints",
     "CompressorWrapper": "retain._files.compressors",
     "CorruptFileError": "retain._files.errors",
     "IdentityWarning": "retain._identity",
+    "MemorizedResult": "retain._memory.results",
+    "Memory": "retain._memory.memory",
     "SignatureError": "retain._files.errors",
+    "StoreBackendBase": "retain._memory.backends",
+    "StoreError": "retain._memory.errors",
     "UnsafeFileError": "retain._files.errors",
+    "UntrustedFolderError": "retain._memory.errors",
     "dump": "retain._files.dump",
+    "expires_after": "retain._memory.expiry",
     "explain": "retain._explain",
     "load": "retain._files.load",
     "register_compressor": "retain._files.compressors",
     "register_key": "retain._parts",
+    "register_store_backend": "retain._memory.backends",
     "Report": "retain._files.report",
     "safe_load": "retain._files.safe",
     "scan": "retain._files.scan",

@@ -1,3 +1,4 @@
+import os
 from collections.abc import (
     Callable,
     Coroutine,
@@ -39,20 +40,38 @@ from retain._files.report import Report as Report
 from retain._files.safe import safe_load as safe_load
 from retain._files.scan import scan as scan
 from retain._identity import IdentityWarning as IdentityWarning
+from retain._memory.backends import StoreBackendBase as StoreBackendBase
+from retain._memory.backends import register_store_backend as register_store_backend
+from retain._memory.complaints import CacheWarning as CacheWarning
+from retain._memory.entries import Entry as _KeptEntry
+from retain._memory.errors import StoreError as StoreError
+from retain._memory.errors import UntrustedFolderError as UntrustedFolderError
+from retain._memory.expiry import expires_after as expires_after
+from retain._memory.explain import Explanation as _Explanation
+from retain._memory.results import CacheInfo as _KeptInfo
+from retain._memory.results import MemorizedResult as MemorizedResult
+from retain._memory.results import NotMemorizedResult as _NotMemorizedResult
 from retain._parts import register_key as register_key
 from retain._retain import hash as hash
 from retain._retain import identity as identity
 
 __all__ = [
     "Cache",
+    "CacheWarning",
     "CorruptFileError",
     "IdentityWarning",
+    "MemorizedResult",
+    "Memory",
     "Report",
     "SignatureError",
+    "StoreBackendBase",
+    "StoreError",
     "UnsafeFileError",
+    "UntrustedFolderError",
     "cache",
     "cached_property",
     "dump",
+    "expires_after",
     "explain",
     "hash",
     "identity",
@@ -61,6 +80,7 @@ __all__ = [
     "memoize",
     "register_compressor",
     "register_key",
+    "register_store_backend",
     "safe_load",
     "scan",
 ]
@@ -268,3 +288,141 @@ class Cache(MutableMapping[_K, _V], Generic[_K, _V]):
     def keys(self) -> KeysView[_K]: ...
     def values(self) -> ValuesView[_V]: ...
     def items(self) -> ItemsView[_K, _V]: ...
+
+_MmapMode: TypeAlias = Literal["r", "r+", "w+", "c"]
+_Track: TypeAlias = Literal["deep", "own", "version"]
+_Metadata: TypeAlias = dict[str, Any]
+_Compress: TypeAlias = bool | int | str | tuple[str, int]
+
+# What `Memory.cache` returns: called it gives an _R. The result of a method is told by its instance and its arguments.
+class _Memorized(Protocol[_P, _R]):
+    __name__: str
+    __qualname__: str
+    __wrapped__: Callable[_P, _R]
+    func: Callable[_P, _R]
+    func_id: str
+    ignore: list[str]
+    def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+    def call(self, /, *args: _P.args, **kwargs: _P.kwargs) -> tuple[_R, _Metadata]: ...
+    def call_and_shelve(self, /, *args: _P.args, **kwargs: _P.kwargs) -> MemorizedResult | _NotMemorizedResult: ...
+    def check_call_in_cache(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool: ...
+    def invalidate(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool: ...
+    def explain(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _Explanation: ...
+    def clear(self, warn: bool = True) -> None: ...
+    def entries(self) -> list[_KeptEntry]: ...
+    def cache_info(self) -> _KeptInfo: ...
+    @overload
+    def __get__(self, instance: None, owner: type | None = None, /) -> Self: ...
+    @overload
+    def __get__(
+        self: _Memorized[Concatenate[_S, _Q], _T], instance: _S, owner: type | None = None, /
+    ) -> _Memorized[_Q, _T]: ...
+
+# The same for an `async def`, whose result is an _R.
+class _AsyncMemorized(Protocol[_P, _R]):
+    __name__: str
+    __qualname__: str
+    __wrapped__: Callable[_P, Coroutine[Any, Any, _R]]
+    func: Callable[_P, Coroutine[Any, Any, _R]]
+    func_id: str
+    ignore: list[str]
+    async def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+    async def call(self, /, *args: _P.args, **kwargs: _P.kwargs) -> tuple[_R, _Metadata]: ...
+    async def call_and_shelve(
+        self, /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> MemorizedResult | _NotMemorizedResult: ...
+    def check_call_in_cache(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool: ...
+    def invalidate(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool: ...
+    def explain(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _Explanation: ...
+    def clear(self, warn: bool = True) -> None: ...
+    def entries(self) -> list[_KeptEntry]: ...
+    def cache_info(self) -> _KeptInfo: ...
+    @overload
+    def __get__(self, instance: None, owner: type | None = None, /) -> Self: ...
+    @overload
+    def __get__(
+        self: _AsyncMemorized[Concatenate[_S, _Q], _T], instance: _S, owner: type | None = None, /
+    ) -> _AsyncMemorized[_Q, _T]: ...
+
+# What `Memory.cache` returns when it is given options alone.
+class _Memorize(Protocol):
+    @overload
+    def __call__(self, func: Callable[_P, Coroutine[Any, Any, _T]], /) -> _AsyncMemorized[_P, _T]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, func: Callable[_P, _T], /) -> _Memorized[_P, _T]: ...
+
+class Memory:
+    location: Any
+    backend: str
+    mmap_mode: _MmapMode | None
+    compress: _Compress
+    backend_options: dict[str, Any]
+    store_backend: Any
+    timestamp: float | None
+    def __init__(
+        self,
+        location: str | os.PathLike[str] | StoreBackendBase | None = None,
+        backend: str = "local",
+        mmap_mode: _MmapMode | None = None,
+        compress: _Compress = False,
+        verbose: int = 1,
+        backend_options: dict[str, Any] | None = None,
+        *,
+        max_bytes: int | str | None = None,
+        max_items: int | None = None,
+        max_age: _Seconds | None = None,
+        ram_bytes: int | str = ...,
+        track: _Track = "deep",
+        key: bytes | str | os.PathLike[str] | None = None,
+        layout: Literal["auto", "indexed", "plain"] = "auto",
+    ) -> None: ...
+    @overload
+    def cache(  # type: ignore[overload-overlap]
+        self,
+        func: Callable[_P, Coroutine[Any, Any, _T]],
+        ignore: Iterable[str] | None = None,
+        verbose: int | None = None,
+        mmap_mode: _MmapMode | Literal[False] | None = False,
+        cache_validation_callback: Callable[[_Metadata], object] | None = None,
+        *,
+        depends: Iterable[Any] | None = None,
+        version: str | None = None,
+        track: _Track | None = None,
+        ttl: _Seconds | Callable[[Any], float | None] | None = None,
+    ) -> _AsyncMemorized[_P, _T]: ...
+    @overload
+    def cache(
+        self,
+        func: Callable[_P, _T],
+        ignore: Iterable[str] | None = None,
+        verbose: int | None = None,
+        mmap_mode: _MmapMode | Literal[False] | None = False,
+        cache_validation_callback: Callable[[_Metadata], object] | None = None,
+        *,
+        depends: Iterable[Any] | None = None,
+        version: str | None = None,
+        track: _Track | None = None,
+        ttl: _Seconds | Callable[[Any], float | None] | None = None,
+    ) -> _Memorized[_P, _T]: ...
+    @overload
+    def cache(
+        self,
+        func: None = None,
+        ignore: Iterable[str] | None = None,
+        verbose: int | None = None,
+        mmap_mode: _MmapMode | Literal[False] | None = False,
+        cache_validation_callback: Callable[[_Metadata], object] | None = None,
+        *,
+        depends: Iterable[Any] | None = None,
+        version: str | None = None,
+        track: _Track | None = None,
+        ttl: _Seconds | Callable[[Any], float | None] | None = None,
+    ) -> _Memorize: ...
+    def clear(self, warn: bool = True) -> None: ...
+    def reduce_size(
+        self,
+        bytes_limit: int | str | None = None,
+        items_limit: int | None = None,
+        age_limit: timedelta | None = None,
+    ) -> None: ...
+    def eval(self, func: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T: ...

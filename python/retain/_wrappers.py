@@ -41,18 +41,39 @@ def is_bound_memoized(kind: type) -> bool:
     return memo is not None and kind is memo.BoundMemoized
 
 
+def is_memorized(kind: type) -> bool:
+    """Tell whether a type is that of functions whose results a `Memory` keeps."""
+    return module_of(kind) in _MEMORIZED and _NAME(kind) in _MEMORIZED[module_of(kind)]
+
+
+_MEMORIZED = {
+    "retain._memory.memorized": {"MemorizedFunc", "NotMemorizedFunc"},
+    "retain._memory.asynchronous": {"AsyncMemorizedFunc", "AsyncNotMemorizedFunc"},
+}
+
+
+def is_bound_memorized(kind: type) -> bool:
+    """Tell whether a type is that of memorized methods of an instance."""
+    methods = sys.modules.get("retain._memory.methods")
+    return methods is not None and kind is methods.BoundMemorized
+
+
 def wrapped_by(kind: type) -> tuple[str, ...] | None:
     """Return the attributes through which a wrapper of functions is looked at; None for other types."""
     if is_retained(kind):
         return ("__wrapped__",)
-    return ("__func__", "__self__") if is_bound_memoized(kind) else WRAPPERS.get(kind)
+    if is_memorized(kind):
+        return ("func",)
+    if is_bound_memoized(kind) or is_bound_memorized(kind):
+        return ("__func__", "__self__")
+    return WRAPPERS.get(kind)
 
 
 def handler(kind: type) -> Callable[[Any], tuple[object, ...]] | None:
     """Return what gives the parts of values of a type that wraps functions, or is one that is not Python's."""
-    if kind is functools._lru_cache_wrapper or is_retained(kind):
+    if kind is functools._lru_cache_wrapper or is_retained(kind) or is_memorized(kind):
         return _wrapper
-    if kind is MethodType or is_bound_memoized(kind):
+    if kind is MethodType or is_bound_memoized(kind) or is_bound_memorized(kind):
         return _method
     if kind is BuiltinFunctionType:
         return _compiled
@@ -66,7 +87,7 @@ def handler(kind: type) -> Callable[[Any], tuple[object, ...]] | None:
 
 def _wrapper(function: Any) -> tuple[object, ...]:
     # A cache changes no results.
-    return "wrapper", function.__wrapped__
+    return "wrapper", function.func if is_memorized(type(function)) else function.__wrapped__
 
 
 def _compiled(function: Any) -> tuple[object, ...]:

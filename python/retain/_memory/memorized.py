@@ -1,0 +1,607 @@
+"""Functions whose results are kept in a store."""
+
+from __future__ import annotations
+
+import inspect
+import time
+import traceback
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from retain._memory import verbose as lines
+from retain._memory.checks import checked_callback, names_of, parameters_of, refuse_generators
+from retain._memory.complaints import reason, warn
+from retain._memory.encoding import TooLarge, decode, is_immutable, loads, put_file, small_pickle
+from retain._memory.naming import function_name, short_name
+from retain._memory.place import MAPPED, computing
+from retain._memory.reprs import about, input_args
+from retain._memory.results import CacheInfo, MemorizedResult, NotMemorizedResult
+from retain._memory.tier import IN_MEMORY, IN_STORE, NOTHING, NOWHERE, Held
+from retain._memory.verbose import Talking
+from retain._retain import Address
+from retain._rules import seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from retain._memory.entries import Entry
+    from retain._memory.explain import Explanation
+    from retain._memory.place import Place
+
+_SKEW = 60.0
+_MANY = 1000
+
+
+class Settings(NamedTuple):
+    """How a function is memorized; what `Memory.cache` was told."""
+
+    ignore: tuple[str, ...] = ()
+    mmap_mode: str | None = None
+    compress: Any = False
+    verbose: int = 1
+    callback: Callable[[dict[str, Any]], Any] | None = None
+    depends: tuple[Any, ...] = ()
+    version: str | None = None
+    track: Literal["deep", "own", "version"] = "deep"
+    ttl: Any = None
+
+
+class MemorizedFunc(Talking):
+    """
+    A function whose results are kept in a store: what `Memory.cache` returns.
+
+    It is called as the function is. A method decorated in a class is one still.
+
+    Parameters
+    ----------
+    func : callable
+        The function.
+    location : str, os.PathLike or store backend
+        Where the results are: a `Memory`'s `store_backend`, or its `location`.
+    backend, ignore, mmap_mode, compress, verbose, cache_validation_callback
+        As for `Memory` and `Memory.cache`.
+    timestamp : float, optional
+        From when on the verbose lines count time.
+
+    Attributes
+    ----------
+    func : callable
+        The function itself.
+    func_id : str
+        The name that its results are kept under.
+    ignore : list of str
+        The parameters that do not count.
+    """
+
+    func: Any
+    timestamp: float | None
+    store_backend: Any
+
+    def __init__(  # noqa: PLR0917 - joblib's signature
+        self,
+        func: Any,
+        location: Any,
+        backend: str = "local",
+        ignore: Iterable[str] | None = None,
+        mmap_mode: str | None = None,
+        compress: Any = False,
+        verbose: int = 1,
+        timestamp: float | None = None,
+        cache_validation_callback: Callable[[dict[str, Any]], Any] | None = None,
+    ) -> None:
+        from retain._memory.memory import Memory
+
+        memory = Memory._at(location, backend, mmap_mode, compress, verbose)
+        place = memory._place
+        if place is None:
+            raise ValueError(f"location is {location!r}, but a memorized function keeps its results somewhere")
+        settings = Settings(names_of(ignore), mmap_mode, compress, verbose, checked_callback(cache_validation_callback))
+        self._set_up(func, place, memory.store_backend, settings, time.time() if timestamp is None else timestamp)
+
+    @classmethod
+    def _make(cls, func: Any, place: Place, backend: Any, settings: Settings, timestamp: float | None) -> MemorizedFunc:
+        made = cls.__new__(cls)
+        made._set_up(func, place, backend, settings, timestamp)
+        return made
+
+    def _set_up(self, func: Any, place: Place, backend: Any, settings: Settings, timestamp: float | None) -> None:
+        refuse_generators(func)
+        self.func = func
+        self.store_backend = backend
+        self.timestamp = timestamp
+        self.ignore = list(settings.ignore)
+        self.mmap_mode = settings.mmap_mode
+        self.compress = settings.compress
+        self.cache_validation_callback = settings.callback
+        self._verbose = settings.verbose
+        self._settings = settings
+        self._place = place
+        self._mode = None if settings.mmap_mode is None or place.keeps_secrets else MAPPED[settings.mmap_mode]
+        self.func_id = function_name(func)
+        self._address = Address(
+            func, parameters_of(func, settings.ignore), track=settings.track, depends=settings.depends,
+            version=settings.version,
+        )  # fmt: skip
+        self._flight = self._flights_of(place)
+        self._life = None if settings.ttl is None or callable(settings.ttl) else seconds("ttl", settings.ttl)
+        # Whether a result that is held may be returned as it is.
+        self._is_plain = settings.callback is None and settings.verbose <= 1 and self._life is None
+        self._told: set[Any] = set()
+        self._hits = self._misses = 0
+        self._saved = self._spent = 0.0
+        # Of these, the store knows.
+        self._counted = (0, 0, 0.0, 0.0)
+        self._update_wrapper(func)
+        place.functions.add(self)
+
+    def _update_wrapper(self, func: Any) -> None:
+        try:
+            update_wrapper(self, func)
+        except Exception:  # noqa: BLE001, S110 - some callables give no attributes
+            pass
+
+    def _flights_of(self, place: Place) -> Any:
+        return place.flights(_compute, asynchronous=False)
+
+    # --- calls ---
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Return the function's result, kept or computed."""
+        call = self._address(*args, **kwargs)
+        # Whoever computes puts the value there; then, when a result was found invalid.
+        turn = [args, kwargs, NOTHING, 0.0]
+        held = self._flight(call if self._mode is None else call + b"m", self, turn)
+        if turn[2] is not NOTHING:
+            return turn[2]
+        if self._is_plain and held.where == IN_MEMORY and held.removals == self._place.removals():
+            self._hits += 1
+            self._saved += held.cost
+            return held.value if held.payload is None else loads(held.payload)
+        return self._again(call, turn, held)
+
+    def call(self, /, *args: Any, **kwargs: Any) -> Any:
+        """
+        Compute anew, and keep the result.
+
+        Returns
+        -------
+        result : object
+        metadata : dict
+            The ``duration``, the ``time`` and the ``input_args`` of the call.
+        """
+        call = self._address(*args, **kwargs)
+        turn = [args, kwargs, NOTHING, 0.0]
+        self._run(call, turn)
+        self._flight.invalidate(call if self._mode is None else call + b"m", self, turn)
+        return turn[2], self._metadata(call) or {}
+
+    def call_and_shelve(self, /, *args: Any, **kwargs: Any) -> Any:
+        """
+        Return a reference to the function's result, which is computed if it is not kept.
+
+        Returns
+        -------
+        MemorizedResult
+            Small, and can be pickled: ``get()`` gives the result. A `NotMemorizedResult` that holds it, if it could
+            not be kept.
+        """
+        call = self._address(*args, **kwargs)
+        if self._is_kept(call):
+            self._count_hit(0.0)
+            return self._result(call)
+        value = self(*args, **kwargs)
+        return self._result(call) if self._is_kept(call, validate=False) else NotMemorizedResult(value)
+
+    def check_call_in_cache(self, /, *args: Any, **kwargs: Any) -> bool:
+        """Tell whether a call would be answered from the store; nothing is computed."""
+        return self._is_kept(self._address(*args, **kwargs))
+
+    # --- what is kept ---
+
+    def invalidate(self, /, *args: Any, **kwargs: Any) -> bool:
+        """Remove the result of one call; whether there was one."""
+        call = self._address(*args, **kwargs)
+        removed = bool(self._store().remove(call))
+        self._forget(call)
+        return removed
+
+    def clear(self, warn: bool = True) -> None:
+        """Remove all results of the function, of all its versions."""
+        if warn and self._verbose > 0:
+            self.warn(f"Clearing function cache identified by {self.func_id}")
+        self._store().clear(self.func_id)
+        self._place.forget()
+
+    def entries(self) -> list[Entry]:
+        """Return what is kept of the function, the last used first."""
+        from retain._memory.entries import entries
+
+        return entries(self)
+
+    def explain(self, /, *args: Any, **kwargs: Any) -> Explanation:
+        """Tell whether a call would be answered from the store, and if not, why."""
+        from retain._memory.explain import explain
+
+        return explain(self, args, kwargs)
+
+    def cache_info(self) -> CacheInfo:
+        """Return what it was good for."""
+        kept = next((row for row in self._store().functions() if row[0] == self.func_id), None)
+        entries, size = (0, 0) if kept is None else kept[1:3]
+        return CacheInfo(self._hits, self._misses, self._saved, entries, size)
+
+    @property
+    def func_code_info(self) -> tuple[str, str | None, int]:
+        """The function's source, its file, and the line it begins in."""
+        inner = inspect.unwrap(self.func)
+        try:
+            source, line = inspect.getsourcelines(inner)
+            return "".join(source), inspect.getsourcefile(inner), line
+        except (OSError, TypeError):
+            return repr(self.func), None, -1
+
+    # --- the way of a call ---
+
+    def _store(self) -> Any:
+        """Return the store; an OSError where there is none."""
+        return self._place.store_of(self.func_id)
+
+    def _again(self, call: bytes, turn: list[Any], held: Held) -> Any:
+        """Return a result that is held, if it may be; otherwise find or compute another."""
+        key = call if self._mode is None else call + b"m"
+        while True:
+            if held.where == NOWHERE:
+                return self.func(*turn[0], **turn[1])
+            if held.where == IN_STORE:
+                found = self._find(call, turn)
+                if found is not None:
+                    return turn[2]
+            elif self._may_serve(call, held, turn):
+                self._count_hit(held.cost)
+                return held.value if held.payload is None else loads(held.payload)
+            else:
+                self._flight.invalidate(key, self, turn)
+            held = self._flight(key, self, turn)
+            if turn[2] is not NOTHING:
+                return turn[2]
+
+    def _may_serve(self, call: bytes, held: Held, turn: list[Any]) -> bool:
+        """Tell whether a result held in memory is one still."""
+        now = self._place.removals()
+        if held.removals != now:
+            if now is None:
+                self._place.forget()
+            return False
+        if self._is_plain:
+            return True
+        if held.about is None and (self.cache_validation_callback is not None or self._verbose > 1):
+            held.about = self._about(call)
+        if not self._is_valid(held.created, held.cost, held.about, turn):
+            return False
+        self._say_loading(held.about)
+        return True
+
+    def _compute(self, call: bytes, turn: list[Any]) -> Held:
+        """Find a result in the store, or compute it: nobody else in this process does meanwhile."""
+        found = self._find(call, turn)
+        if found is not None:
+            return found
+        lead = self._lead(call)
+        if lead is None:
+            return self._run(call, turn)
+        try:
+            if lead.waited:
+                found = self._find(call, turn)
+                if found is not None:
+                    return found
+            self._place.leading.add(call)
+            mark = computing.set(computing.get() | {(self._place.location, call)})
+            try:
+                return self._run(call, turn)
+            finally:
+                computing.reset(mark)
+                self._place.leading.discard(call)
+        finally:
+            lead.release()
+
+    def _lead(self, call: bytes) -> Any:
+        """Wait until no other process computes a call; None if that cannot be, or would be for ever."""
+        if call in self._place.leading or (self._place.location, call) in computing.get():
+            return None
+        try:
+            return self._store().lead(call)
+        except Exception as error:  # noqa: BLE001 - whatever ails the store, the function is called
+            self._complain("wait for other processes", error)
+            return None
+
+    def _run(self, call: bytes, turn: list[Any]) -> Held:
+        """Call the function, and keep its result."""
+        told = self._before(call, turn)
+        start = time.perf_counter()
+        value = self.func(*turn[0], **turn[1])
+        return self._after(call, turn, value, time.perf_counter() - start, told)
+
+    def _before(self, call: bytes, turn: list[Any]) -> bytes:
+        """Say what is about to be computed; return its arguments as they are now."""
+        args, kwargs = turn[0], turn[1]
+        if self._verbose > 0:
+            if self._verbose > 10:
+                self.warn(f"Computing func {short_name(self.func)}, argument hash {self._args_id(call)} "
+                          f"in location {self._place.location}")  # fmt: skip
+            lines.calling(self.func, args, kwargs)
+        return about(self._address.bind(*args, **kwargs))
+
+    def _after(self, call: bytes, turn: list[Any], value: Any, cost: float, told: bytes) -> Held:
+        """Keep what was computed."""
+        self._misses += 1
+        self._spent += cost
+        removals = self._place.removals()
+        held = self._keep(call, value, cost, told, removals)
+        turn[2] = value
+        if self._verbose > 0:
+            if self._verbose > 10:
+                lines.persisting(self._place.location, self.func_id, self._args_id(call))
+            lines.took(self.func, cost)
+        self._tell_counts()
+        if self._mode is not None and held.where != NOWHERE:
+            # From the first call on, what is returned is mapped.
+            self._read_back(call, turn)
+        return held
+
+    def _read_back(self, call: bytes, turn: list[Any]) -> None:
+        try:
+            found = self._store().get(call)
+            if found is not None:
+                turn[2] = decode(found[0], self._mode)
+        except Exception as error:  # noqa: BLE001 - the value itself is at hand
+            self._complain("map a result", error)
+
+    def _keep(self, call: bytes, value: Any, cost: float, told: bytes, removals: int | None) -> Held:
+        created = time.time()
+        ttl = self._settings.ttl
+        lives = ttl(value) if callable(ttl) else self._life
+        ends = None if lives is None else created + lives
+        nowhere = Held(NOWHERE, None, None, created, cost, ends, removals)
+        try:
+            store = self._store()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._complain("keep a result", error)
+            return nowhere
+        put_value = getattr(store, "put_value", None)
+        payload: bytes | None = None
+        pickled = False
+        try:
+            if put_value is not None:
+                put_value(call, self.func_id, value, cost, lives, told)
+            else:
+                try:
+                    payload = self._small(value)
+                    pickled = True
+                    store.put(call, self.func_id, payload, cost, lives, told)
+                except TooLarge:
+                    put_file(store, call, self.func_id, value, self.compress, cost, lives, told)
+            self._describe(call)
+        except Exception as error:  # noqa: BLE001 - the value is returned, whatever it cannot be kept for
+            self._complain_of(value, error, store_failed=pickled or isinstance(error, OSError))
+            if not pickled:
+                return nowhere
+        return self._held(value, payload, (created, cost, ends), removals)
+
+    def _small(self, value: Any) -> bytes:
+        payload = small_pickle(value, self.compress)
+        if self._mode is not None and b"numpy" in payload:
+            raise TooLarge  # only a file can be mapped
+        return payload
+
+    def _held(self, value: Any, payload: Any, moments: tuple[float, float, float | None], removals: int | None) -> Held:
+        """Return what is held of a value."""
+        created, cost, ends = moments
+        if self._place.max_age is not None:
+            ends = min(created + self._place.max_age, float("inf") if ends is None else ends)
+        if is_immutable(value):
+            return Held(IN_MEMORY, value, None, created, cost, ends, removals)
+        if type(payload) is bytes and payload[:1] == b"\x80" and self._mode is None:
+            return Held(IN_MEMORY, None, payload, created, cost, ends, removals)
+        return Held(IN_STORE, None, None, created, cost, ends, removals)
+
+    def _find(self, call: bytes, turn: list[Any]) -> Held | None:
+        """Return what the store has of a call, its value in the turn; None if there is nothing valid."""
+        place = self._place
+        try:
+            store = self._store()
+            removals = place.removals()
+            found = store.get(call)
+        except Exception as error:  # noqa: BLE001 - whatever ails the store, the function is called
+            self._complain("read a result", error)
+            return None
+        if found is None:
+            return None
+        stored, created, cost, expires = found
+        told = None
+        if not self._is_plain:
+            if self.cache_validation_callback is not None or self._verbose > 1:
+                told = self._about(call)
+            if not self._is_valid(created, cost, told, turn):
+                return None
+            self._say_loading(told)
+        start = time.perf_counter()
+        try:
+            value = self._decoded(call, stored)
+        except FileNotFoundError:
+            return None
+        except Exception:  # noqa: BLE001 - a result that cannot be read is computed again
+            shown = lines.call_text(self.func, turn[0], turn[1])
+            self.warn(f"Exception while loading results for {shown}\n {traceback.format_exc()}")
+            return None
+        self._count_hit(cost)
+        if self._verbose > 4:
+            lines.took(self.func, time.perf_counter() - start, "cache loaded ")
+        turn[2] = value
+        held = self._held(value, stored, (created, cost, expires), removals)
+        held.about = told
+        return held
+
+    def _decoded(self, call: bytes, stored: Any) -> Any:
+        value = decode(stored, self._mode)
+        if self._mode is None or type(stored) is not bytes or b"numpy" not in stored:
+            return value
+        # It was kept by one who does not map.
+        store = self._store()
+        found = store.contains(call)
+        if found is None:
+            return value
+        _, cost, expires = found
+        lives = None if expires is None else max(expires - time.time(), 0.0)
+        try:
+            put_file(store, call, self.func_id, value, self.compress, cost, lives, store.about(call) or b"")
+            again = store.get(call)
+            return value if again is None else decode(again[0], self._mode)
+        except Exception as error:  # noqa: BLE001 - the value itself is at hand
+            self._complain("map a result", error)
+            return value
+
+    # --- whether a result may be used ---
+
+    def _is_valid(self, created: float, cost: float, told: bytes | None, turn: list[Any] | None) -> bool:
+        if self._life is not None and not -_SKEW <= time.time() - created < self._life:
+            return False
+        callback = self.cache_validation_callback
+        if callback is None:
+            return True
+        if turn is not None and created <= turn[3]:
+            return False
+        if callback({"duration": cost, "input_args": input_args(told), "time": created}):
+            return True
+        if turn is not None:
+            turn[3] = time.time()
+        return False
+
+    def _is_kept(self, call: bytes, *, validate: bool = True) -> bool:
+        try:
+            found = self._store().contains(call)
+            if found is None or not validate:
+                return found is not None
+            told = self._about(call) if self.cache_validation_callback is not None else None
+        except Exception as error:  # noqa: BLE001 - what ails the store is none of the caller's business
+            self._complain("look for a result", error)
+            return False
+        return self._is_valid(found[0], found[1], told, None)
+
+    def _about(self, call: bytes) -> bytes | None:
+        try:
+            found: bytes | None = self._store().about(call)
+        except Exception:  # noqa: BLE001 - no more than a description
+            return None
+        return found
+
+    def _metadata(self, call: bytes) -> dict[str, Any] | None:
+        try:
+            found = self._store().contains(call)
+        except Exception:  # noqa: BLE001 - no more than a description
+            return None
+        if found is None:
+            return None
+        return {"duration": found[1], "input_args": input_args(self._about(call)), "time": found[0]}
+
+    # --- telling ---
+
+    def _say_loading(self, told: bytes | None) -> None:
+        if self._verbose > 1:
+            elapsed = None if self.timestamp is None else time.time() - self.timestamp
+            where = self._place.location if self._verbose >= 10 else None
+            lines.loading(self.func_id, input_args(told), elapsed, where)
+
+    def _complain(self, doing: str, error: BaseException) -> None:
+        if doing in self._told:
+            return
+        self._told.add(doing)
+        warn(
+            f"retain could not {doing} of {self.func_id} in {self._place.location} ({reason(error)}). The function is "
+            "called where its result is not at hand; this is told once."
+        )
+
+    def _complain_of(self, value: Any, error: Exception, *, store_failed: bool) -> None:
+        if store_failed:
+            self._complain("keep a result", error)
+            return
+        kind = type(value)
+        name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+        if (kind, "pickle") in self._told:
+            return
+        self._told.add((kind, "pickle"))
+        remedy = ""
+        if inspect.isgenerator(value) or inspect.isasyncgen(value) or hasattr(kind, "__next__"):
+            remedy = " What can be iterated over only once is no result to keep: return list(...) of it."
+        elif "<locals>" in str(error) or "<lambda>" in str(error):
+            remedy = " Functions and classes can be pickled if they can be imported."
+        warn(
+            f"{self.func_id} returned a {name} that cannot be pickled ({reason(error)}), so that its result is not "
+            f"kept, and computed at each call.{remedy}"
+        )
+
+    # --- small things ---
+
+    def _describe(self, call: bytes) -> None:
+        version = call[:32]
+        if version in self._told:
+            return
+        self._told.add(version)
+        from retain._memory.explain import description
+
+        self._store().describe(self.func_id, version, description(self))
+
+    def _count_hit(self, cost: float) -> None:
+        self._hits += 1
+        self._saved += cost
+        if self._hits - self._counted[0] >= _MANY:
+            self._tell_counts()
+
+    def _tell_counts(self) -> None:
+        now = (self._hits, self._misses, self._saved, self._spent)
+        before, self._counted = self._counted, now
+        new = [have - had for have, had in zip(now, before, strict=True)]
+        if not (new[0] or new[1]):
+            return
+        try:
+            self._store().count(self.func_id, *new)
+        except Exception:  # noqa: BLE001, S110 - counts are not worth a failure
+            pass
+
+    def _forget(self, call: bytes) -> None:
+        for key in (call, call + b"m"):
+            self._flight.invalidate(key, self, None)
+
+    def _args_id(self, call: bytes) -> str:
+        return self._place.name_of(call)
+
+    def _get_args_id(self, /, *args: Any, **kwargs: Any) -> str:
+        return self._args_id(self._address(*args, **kwargs))
+
+    def _result(self, call: bytes) -> MemorizedResult:
+        return MemorizedResult(
+            self.store_backend,
+            (self.func_id, self._args_id(call)),
+            mmap_mode=self._settings.mmap_mode,
+            verbose=self._verbose - 1,
+            timestamp=self.timestamp,
+            metadata=self._metadata(call),
+        )
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        from retain._memory.methods import BoundMemorized
+
+        return BoundMemorized(self, instance)
+
+    def __reduce__(self) -> Any:
+        from retain._memory.pickling import reduced_function
+
+        return reduced_function(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(func={self.func}, location={self._place.location})"
+
+
+def _compute(call: bytes, function: MemorizedFunc, turn: list[Any]) -> Held:
+    return function._compute(call[:64], turn)
