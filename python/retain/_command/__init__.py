@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
 # In the order of the help. The modules are imported when the command runs, and are light: what a verb works with it
 # imports in `run`.
-VERBS = ("scan", "show", "convert", "keygen")
+VERBS = ("stat", "ls", "show", "rm", "gc", "verify", "clear", "explain", "scan", "convert", "keygen")
 
 GOOD = 0
 NOT_GOOD = 1  # the answer is no: what a script asks for with `if`
 TROUBLE = 2  # no answer: wrong arguments, no such file, damaged files
 
 _EPILOG = """\
-exit status: 0 all is well; 1 the answer is no (scan, show: the file is not safe to load); 2 there was an error
+exit status: 0 all is well; 1 the answer is no (scan, show: the file is not safe to load; verify: some entries were
+damaged; explain: the call would not be answered; clear: you said no); 2 there was an error
 """
 
 
@@ -93,8 +94,8 @@ def complaint(error: Exception) -> str | None:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     if isinstance(error, (ComplaintError, OSError, UnpicklingError, ImportError)):
         return str(error)
-    # retain.SignatureError and what the readers of foreign formats raise.
-    if isinstance(error, ValueError) and type(error).__module__.partition(".")[0] == "retain":
+    # retain.SignatureError, retain.StoreError and what the readers of foreign formats raise.
+    if isinstance(error, (ValueError, RuntimeError)) and type(error).__module__.partition(".")[0] == "retain":
         return str(error)
     return None
 

@@ -20,6 +20,8 @@ _MEANINGS = {
 
 def visible(text: str) -> str:
     """Return a file's text with all that a terminal could obey, or that could pass for something else, as escapes."""
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 

@@ -43,6 +43,37 @@ def show(filename: str, shown: int = 10) -> Node:
     return _pickled(filename, shown)
 
 
+def outlined(payload: Any, shown: int = 10) -> Node:
+    """
+    Return the outline of the pickle in a buffer, or in the file at a path, as `show` does.
+
+    Parameters
+    ----------
+    payload : bytes, Block or str
+    shown : int
+        How many members of each container have a line.
+
+    Raises
+    ------
+    retain.UnsafeFileError
+        Where it is hostile.
+    retain.CorruptFileError
+        Where it is damaged.
+    """
+    if isinstance(payload, str):
+        return _pickled(payload, shown)
+    import io
+
+    from retain._files.safe import FLOOR
+    from retain._retain import Block, Reader, scan_block
+
+    limit = FLOOR + 1000 * len(payload)
+    block = Block.of(io.BytesIO(payload), limit) if isinstance(payload, bytes) else payload
+    report = Report.from_scan("", scan_block(block, [], limit, True))
+    _check(report, None)
+    return outline(_Outliner(Reader.of_block(block)).load(), shown)
+
+
 def _arrays(kind: str, infos: Sequence[dict[str, Any]], shown: int) -> Node:
     nodes = [Node(visible(each["path"]), Array(each["dtype"], each["shape"]).text()) for each in infos]
     if len(nodes) == 1 and not nodes[0].label:
@@ -54,12 +85,15 @@ def _arrays(kind: str, infos: Sequence[dict[str, Any]], shown: int) -> Node:
 def _pickled(filename: str, shown: int) -> Node:
     import retain
 
-    report: Report = retain.scan(filename)
+    _check(retain.scan(filename), filename)
+    reader = _opened(filename)
+    return outline(_Outliner(reader).load(), shown)
+
+
+def _check(report: Report, filename: str | None) -> None:
     if report.verdict not in ("safe", "needs trust"):
         reasons = [each.reason for each in report.refusals] or [report.damage or ""]
         raise UnsafeFileError(f"not shown, since it is {report.verdict}: {'; '.join(reasons[:5])}", filename)
-    reader = _opened(filename)
-    return outline(_Outliner(reader).load(), shown)
 
 
 def _opened(filename: str) -> Any:

@@ -169,14 +169,16 @@ def html(memory: Any) -> str:
     ----------
     memory : retain.Memory
     """
-    location, store = memory.location, memory._store
-    if location is None:
+    place = memory._place
+    if place is None:
         return "<p><b>Memory</b> without a location: nothing is kept</p>"
-    title = f"<b>Memory</b> <code>{escape(visible(str(location)))}</code>"
-    if store is None:
-        return f"<p>{title}</p>"
+    title = f"<b>Memory</b> <code>{escape(visible(str(place.location)))}</code>"
     try:
-        store.flush()
+        place.flush()
+        store = place.store
+        # A registered backend knows of no functions.
+        if store is None:
+            return f"<p>{title}</p>"
         found = statistics(store)
     except Exception as error:  # noqa: BLE001  # what is wrong with the folder is what there is to show
         return f"<p>{title}: {escape(visible(f'{type(error).__name__}: {error}'))}</p>"
