@@ -163,6 +163,8 @@ class BackendStore:
 class BackendPlace(Place):
     """A place whose store is a registered backend."""
 
+    takes_values = True
+
     def __init__(self, backend: Any, ram_bytes: int) -> None:
         self._backend = backend
         self._removals: list[int] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _pickle
 import io
+import os
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +143,7 @@ def decode(stored: Any, mode: str | None) -> Any:
     """
     if type(stored) is bytes:
         return loads(stored) if stored[:1] == b"\x80" else load(io.BytesIO(stored))
-    if type(stored) is str:
+    if type(stored) is str or isinstance(stored, os.PathLike):
         return load(stored, mmap_mode=mode)  # type: ignore[arg-type]
     if type(stored) is Block:
         reader = Reader.of_block(stored)

@@ -367,12 +367,11 @@ class MemorizedFunc(Talking):
         except Exception as error:  # noqa: BLE001 - as above
             self._complain("keep a result", error)
             return nowhere
-        put_value = getattr(store, "put_value", None)
         payload: bytes | None = None
         pickled = False
         try:
-            if put_value is not None:
-                put_value(call, self.func_id, value, cost, lives, told)
+            if self._place.takes_values:
+                store.put_value(call, self.func_id, value, cost, lives, told)
             else:
                 try:
                     payload = self._small(value)

@@ -44,6 +44,9 @@ class Place:
         Gives the store's count of removals; None where there is no store, or its folder is gone.
     """
 
+    takes_values = False
+    """Whether the store pickles by itself."""
+
     def __init__(self, location: str, ram_bytes: int, store: Any = None) -> None:
         self.location = location
         self.leading: set[bytes] = set()

@@ -103,7 +103,7 @@ def flights(compute: Callable[..., Any], ram_bytes: int, *, asynchronous: bool) 
     ]
     bounds: dict[str, Any] = {"maxsize": None, "policy": "s3fifo", "max_bytes": ram_bytes}
     life: dict[str, Any] = {"ttl": _life, "ttl_jitter": 0.0, "time_to_idle": None, "stale": None}
-    return memoize_wrapper(
+    found = memoize_wrapper(
         compute,
         (names, 3, 3, "refused", "refused"),
         rules(**bounds, **life, weigher=_weight, on_evict=None, errors_end=False),
@@ -115,3 +115,5 @@ def flights(compute: Callable[..., Any], ram_bytes: int, *, asynchronous: bool) 
         asynchronous=asynchronous,
         helpers=HELPERS,
     )
+    found.__wrapped__ = compute
+    return found
