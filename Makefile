@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help demo test test-rust test-loom test-python test-other-pythons lint lint-deny bench build clean FORCE
 
 help:
-	@echo "make demo    a real program, memoized with functools and with retain"
+	@echo "make demo    two real programs, beside functools and joblib; run it twice"
 	@echo "make test    all tests: Rust, loom, and pytest on every Python >= 3.11 found"
 	@echo "make lint    formatting, clippy, ruff, mypy, stubs, licences, import rule"
 	@echo "make bench   speed against the peers, as ratios"
@@ -57,6 +57,11 @@ $(VENV)/.bench-tools: requirements-bench.txt | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet -r $<
 	@touch $@
 
+$(VENV)/.demo-tools: requirements-demo.txt | $(BIN)/python
+	@echo "==> installing what the demo needs ($<)"
+	@$(BIN)/python -m pip install --quiet -r $<
+	@touch $@
+
 # Through maturin, never a plain `cargo build`, which would link libpython into the extension. Python files are
 # used in place and need no build. A missing extension is built again, whatever the stamp says.
 $(VENV)/.extension: $(VENV)/.build-tools pyproject.toml $(RUST_SOURCES) $(if $(wildcard $(EXTENSION)),,FORCE)
@@ -71,7 +76,7 @@ FORCE:
 build: $(VENV)/.extension
 	@echo "==> built: try $(BIN)/python -c 'import retain'"
 
-demo: $(VENV)/.extension
+demo: $(VENV)/.extension $(VENV)/.demo-tools
 	@echo "==> running examples/demo.py"
 	@$(BIN)/python examples/demo.py
 
@@ -143,5 +148,5 @@ endif
 
 clean:
 	@echo "==> removing builds, environments and caches"
-	@rm -rf target $(VENV) .venvs dist $(EXTENSION) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf target $(VENV) .venvs dist .retain-demo $(EXTENSION) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

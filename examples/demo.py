@@ -1,214 +1,225 @@
-"""A real program, once with functools' caches and once with retain's: run it with `make demo`.
+"""Two real programs that are fast because results are kept: run it with `make demo`, and then once more.
 
-The program looks for names in this interpreter's standard library that may be misspelt. It takes
-names that occur in one module only, and finds for each the one, among those that begin alike and
-occur in several, whose alignment costs least. A gap costs little more for being long, so that the
-alignment tries gaps of every length (Waterman, Smith and Beyer, 1976). It is the textbook's
-recursion, feasible because its results are kept: words that end alike share most of the work.
+The first, `names.py`, keeps results in memory. The second, `digits.py`, computes features of real images
+(scikit-learn's digits) slowly, and keeps them on disk, with joblib and with retain. It is run as a program is
+in real life: again and again, in a new process each time, with an edit now and then. What a cache returns is
+compared with what the program computes without one.
 """
 
 from __future__ import annotations
 
-import functools
-import statistics
+import hashlib
+import importlib
+import json
+import logging
+import os
+import shutil
+import subprocess
 import sys
-import sysconfig
-import threading
 import time
-from collections import Counter
 from pathlib import Path
-from types import CodeType
-from typing import TYPE_CHECKING, Any
-
-import retain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Decorator = Callable[[Callable[..., Any]], Any]
+HERE = Path(__file__).resolve().parent
+FOLDER = HERE.parent / ".retain-demo"
+PROGRAM = FOLDER / "program"
+BATCHES = 18
+CACHES = ("joblib", "retain")
 
-ROUNDS = 5
-BOUND = 20_000
-RARE = 80
-SHORTEST, LONGEST = 7, 14
-
-MISMATCH = 2
-# By the length of the gap; none is longer than the longest word.
-GAP = [0, *(2 + length.bit_length() for length in range(1, LONGEST + 1))]
-
-
-def names_in(code: CodeType) -> set[str]:
-    """Return the names that a piece of compiled code uses, the code inside it included."""
-    names = {*code.co_names, *code.co_varnames}
-    inside = (part for part in code.co_consts if isinstance(part, CodeType))
-    return names.union(*map(names_in, inside))
+MEAN = "np.abs(cells).mean(axis=(1, 3))"
+MAXIMUM = "np.abs(cells).max(axis=(1, 3))"
+BANK = "    bank = ["
+COMMENT = "    # One filter for each angle and width.\n"
 
 
-def read_library() -> Counter[str]:
-    """Count in how many modules of the standard library each name occurs."""
-    found: Counter[str] = Counter()
-    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
-        names = names_in(compile(path.read_bytes(), str(path), "exec", dont_inherit=True))
-        found.update(name for name in names if SHORTEST <= len(name) <= LONGEST)
-    return found
+class Run(NamedTuple):
+    """A run of the program: what was done to it before, and how it reads then."""
+
+    name: str
+    old: str = ""
+    new: str = ""
 
 
-def choose(counts: Counter[str]) -> dict[str, list[str]]:
-    """Return names that occur once, spread over the alphabet, each with those that it may mean."""
-    once = sorted(name for name, count in counts.items() if count == 1 and name.islower())
-    often = sorted(name for name, count in counts.items() if count > 1)
-    choices = {}
-    for name in once[:: len(once) // RARE]:
-        alike = [other for other in often if other[:2] == name[:2]]
-        if alike:
-            choices[name] = alike
-    return choices
+RUNS = [
+    Run("as it is"),
+    Run("once more"),
+    Run("pool() edited: max, not mean", MEAN, MAXIMUM),
+    Run("pool() as it was"),
+    Run("a comment in features()", BANK, COMMENT + BANK),
+    Run("the comment removed"),
+]
 
 
-class Endings:
-    """All endings of some words, numbered: words that end alike share the numbers of their ends.
+class Outcome(NamedTuple):
+    """What came of the program with one cache."""
 
-    Ending 0 is the empty one; any other is a letter and the rest of it, which is an ending too.
-    `shorter` holds, for each, all endings of it with the cost of the gap that leads there.
-    """
+    seconds: list[float]
+    """Of each call."""
+    computed: list[bool]
+    """Whether the call computed its result, and did not find it."""
+    digest: str
+    accuracy: float
 
-    def __init__(self, words: set[str]) -> None:
-        self.numbers = {"": 0}
-        self.letters = [""]
-        self.shorter: list[list[tuple[int, int]]] = [[]]
-        for word in sorted(words):
-            for start in reversed(range(len(word))):
-                ending = word[start:]
-                if ending not in self.numbers:
-                    self.numbers[ending] = len(self.letters)
-                    self.letters.append(ending[0])
-                    shorter = [ending[cut:] for cut in range(1, len(ending) + 1)]
-                    costs = zip(map(self.numbers.__getitem__, shorter), GAP[1:], strict=False)
-                    self.shorter.append(list(costs))
+    def saved(self, right: Outcome) -> float:
+        """Return the seconds that the hits did not take."""
+        calls = zip(self.seconds, right.seconds, self.computed, strict=True)
+        return sum(theirs - ours for ours, theirs, computed in calls if not computed)
 
 
-def make_align(decorator: Decorator, endings: Endings) -> Any:
-    """Return the memoized recursion; this is all the code that the caches have to do with."""
-    letters, shorter = endings.letters, endings.shorter
-
-    @decorator
-    def align(left: int, right: int) -> int:
-        if left == right:
-            return 0
-        if not left or not right:
-            return shorter[left or right][-1][1]
-        mismatch = MISMATCH * (letters[left] != letters[right])
-        costs = [align(shorter[left][0][0], shorter[right][0][0]) + mismatch]
-        costs += [align(ending, right) + gap for ending, gap in shorter[left]]
-        costs += [align(left, ending) + gap for ending, gap in shorter[right]]
-        return min(costs)
-
-    return align
+# --- one run, in a process of its own -------------------------------------------------------------------------
 
 
-def run(align: Any, choices: dict[str, list[str]], endings: Endings) -> dict[str, tuple[int, str]]:
-    """Find for each name the nearest other, and the cost of the alignment."""
-    numbers = endings.numbers
+class Count(logging.Handler):
+    """Counts how often the function computes, by what it logs: a counter in its code would be a part of it."""
+
+    number = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count a call."""
+        self.number += record.name == "digits"
+
+
+def decorators() -> dict[str, Callable[[Any], Any]]:
+    """Return what keeps the results of a function, by name."""
+    import joblib  # noqa: PLC0415 - only the runs need it
+    import retain  # noqa: PLC0415
+
     return {
-        name: min((align(numbers[name], numbers[other]), other) for other in others) for name, others in choices.items()
+        "none": lambda function: function,
+        "joblib": joblib.Memory(FOLDER / "joblib", verbose=0).cache,
+        "retain": retain.Memory(FOLDER / "retain", verbose=0).cache,
     }
 
 
-def compare(choices: dict[str, list[str]], endings: Endings) -> dict[str, tuple[int, str]]:
-    """Run the program with each cache in turn, print the table, and return the result."""
-    caches: dict[str, Decorator] = {
-        "functools.cache": functools.cache,
-        "retain.cache": retain.cache,
-        f"functools.lru_cache({BOUND})": functools.lru_cache(BOUND),
-        f"retain.lru_cache({BOUND})": retain.lru_cache(BOUND),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in caches}
-    infos, results = {}, {}
-    for _ in range(ROUNDS):
-        for name, decorator in caches.items():
-            align = make_align(decorator, endings)
-            start = time.perf_counter()
-            results[name] = run(align, choices, endings)
-            seconds[name].append(time.perf_counter() - start)
-            infos[name] = align.cache_info()
+def run(names: list[str]) -> None:
+    """Compute the features of all digits with each of the caches in turn, and print what came of it as JSON."""
+    import numpy as np  # noqa: PLC0415
+    from sklearn.datasets import load_digits  # noqa: PLC0415
+    from sklearn.neighbors import KNeighborsClassifier  # noqa: PLC0415
 
-    same = True
-    print(f"\n{'cache':<28}{'seconds':>9}{'hits':>11}{'misses':>11}{'speed':>9}")
-    for name, info in infos.items():
-        peer = name.replace("retain", "functools")
-        pairs = zip(seconds[peer], seconds[name], strict=True)
-        speed = statistics.median(theirs / ours for theirs, ours in pairs)
-        middle = statistics.median(seconds[name])
-        print(f"{name:<28}{middle:>9.2f}{info.hits:>11,}{info.misses:>11,}{speed:>8.2f}x")
-        same &= results[name] == results[peer] and info == infos[peer]
-    print(f"Medians of {ROUNDS} rounds in turn, the program's own work included.")
-    print(f"Same results, hits and misses: {same}")
-    if not same:
-        sys.exit("the caches disagree")
-    return results["retain.cache"]
-
-
-def beyond(choices: dict[str, list[str]], endings: Endings, expected: dict[str, tuple[int, str]]) -> None:
-    """Show on the same program what functools has no means for."""
-    print("\nWhat functools has no means for, on the same program:")
-
-    align = make_align(retain.memoize(max_bytes=1_000_000, ttl=3600), endings)
-    same = run(align, choices, endings) == expected
-    info = align.cache_info()
-    print("- bounded in bytes and time, memoize(max_bytes=1_000_000, ttl=3600):")
-    print(f"  {info.weight:,} bytes in {info.currsize:,} entries, {info.evictions:,} evicted")
-    print(f"  {info.hits:,} hits, {info.misses:,} misses; same results: {same}")
-    print(f"- statistics: {info.time_saved:.1f} s is what computing the hits would have taken")
-
-    number = endings.numbers[min(choices)]
-    align(number, number)
-    before = align.cache_info().hits
-    align(right=number, left=number)
-    found = align.cache_info().hits - before
-    print(f"- one call in two spellings, by position and by keyword: {found} hit")
-    print(f"- one entry forgotten, the others kept: {align.invalidate(number, number)}")
-
-    few = dict(list(choices.items())[:10])
-    counts = [ask_at_once(cache, few, endings) for cache in (functools.cache, retain.memoize)]
-    print("- 8 threads ask for one slow result at once: functools.cache computes it ", end="")
-    print("{} times, memoize {}".format(*counts))
+    images, labels = load_digits(return_X_y=True)
+    batches = np.array_split(images.reshape(-1, 8, 8), BATCHES)
+    half = len(images) // 2
+    count = Count()
+    logger = logging.getLogger("digits")
+    logger.addHandler(count)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    sys.path.insert(0, str(PROGRAM))
+    program = importlib.import_module("digits")
+    outcomes = {}
+    for name in names:
+        features = decorators()[name](program.features)
+        found, seconds, computed = [], [], []
+        for batch in batches:
+            before, begun = count.number, time.perf_counter()
+            found.append(features(batch))
+            seconds.append(time.perf_counter() - begun)
+            computed.append(count.number > before)
+        rows = np.concatenate(found)
+        nearest = KNeighborsClassifier(1).fit(rows[:half], labels[:half])
+        accuracy = nearest.score(rows[half:], labels[half:])
+        digest = hashlib.sha256(rows.tobytes()).hexdigest()
+        outcomes[name] = Outcome(seconds, computed, digest, accuracy)
+    print(json.dumps(outcomes))
 
 
-def ask_at_once(decorator: Decorator, choices: dict[str, list[str]], endings: Endings) -> int:
-    """Return how often a result is computed when 8 threads ask for it."""
-    computed = 0
+def start(text: str, names: list[str]) -> dict[str, Outcome]:
+    """Run the program as `text` has it, in a new process."""
+    PROGRAM.mkdir(parents=True, exist_ok=True)
+    (PROGRAM / "digits.py").write_text(text)
+    # Two edits within a second would share their bytecode.
+    command = [sys.executable, "-B", __file__, *names]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=300)
+    return {name: Outcome(*outcome) for name, outcome in json.loads(done.stdout).items()}
 
-    @decorator
-    def search() -> dict[str, tuple[int, str]]:
-        nonlocal computed
-        computed += 1
-        return run(make_align(functools.cache, endings), choices, endings)
 
-    threads = [threading.Thread(target=search) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return computed
+# --- the table ------------------------------------------------------------------------------------------------
+
+
+def paint(text: str, code: int) -> str:
+    """Return the text in a colour, on a terminal that has some."""
+    plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    return text if plain else f"\x1b[{code}m{text}\x1b[0m"
+
+
+def bold(text: str) -> str:
+    """Return the text as a heading."""
+    return paint(text, 1)
+
+
+def columns(seconds: float, computed: int, calls: int, saved: float) -> str:
+    """Return the numbers of a line."""
+    return f"{seconds:>9.2f}{computed:>10}{calls - computed:>6}{saved:>8.2f}"
+
+
+def line(name: str, cache: str, outcome: Outcome, right: Outcome) -> str:
+    """Return what came of a run with one cache, as a line of the table."""
+    verdict = paint("right", 32) if outcome.digest == right.digest else paint("STALE", 31)
+    numbers = columns(sum(outcome.seconds), sum(outcome.computed), BATCHES, outcome.saved(right))
+    return f"{name:<31}{cache:<6}{numbers}  {verdict}"
+
+
+def digits() -> None:
+    """Run the program with its edits, and print a table of what was computed, found and saved."""
+    text = (HERE / "digits.py").read_text()
+    place = f"{FOLDER.name}/retain"
+    known = (FOLDER / "retain").exists()
+    print(bold("\nOn disk: features of 1,797 handwritten digits, in 18 calls; each run is a new process"))
+    print(f"{place} {'holds what an earlier demo left' if known else 'is empty as yet'}.\n")
+    print(bold(f"{'the program':<31}{'cache':<6}{'seconds':>9}{'computed':>10}{'hits':>6}{'saved':>8}  result"))
+    right: dict[str, Outcome] = {}
+    results: dict[str, list[tuple[Outcome, Outcome]]] = {name: [] for name in CACHES}
+    for edit in RUNS:
+        edited = text.replace(edit.old, edit.new) if edit.old else text
+        values = edited.replace(COMMENT, "")  # a comment changes no value
+        if values not in right:
+            right[values] = start(edited, ["none"])["none"]
+        name = edit.name
+        for cache, outcome in start(edited, list(CACHES)).items():
+            results[cache].append((outcome, right[values]))
+            print(line(name, cache, outcome, right[values]), flush=True)
+            name = ""
+    for cache, pairs in results.items():
+        print(bold(summary(cache, pairs)))
+    plain, changed = right.values()
+    stale = results["joblib"][2][0]
+    print(f"""
+Without a cache, the 18 calls take {sum(plain.seconds):.2f} s; saved is what hits did not take.
+With these features, {100 * plain.accuracy:.1f} % of the digits are recognised, and {100 * changed.accuracy:.1f} % \
+after the edit; joblib has us believe {100 * stale.accuracy:.1f} %.
+Run it again: {place} answers every call. `make clean` removes it.
+""")
+
+
+def summary(cache: str, pairs: list[tuple[Outcome, Outcome]]) -> str:
+    """Return what came of all runs with one cache."""
+    seconds = sum(sum(outcome.seconds) for outcome, _ in pairs)
+    computed = sum(sum(outcome.computed) for outcome, _ in pairs)
+    saved = sum(outcome.saved(right) for outcome, right in pairs)
+    wrong = sum(outcome.digest != right.digest for outcome, right in pairs)
+    numbers = columns(seconds, computed, BATCHES * len(pairs), saved)
+    return f"{'all runs':<31}{cache:<6}{numbers}  {f'{wrong} STALE' if wrong else 'right'}"
 
 
 def main() -> None:
-    """Read the standard library, run the program, print what it found."""
-    start = time.perf_counter()
-    counts = read_library()
-    choices = choose(counts)
-    endings = Endings({*choices, *(other for others in choices.values() for other in others)})
-    print(
-        f"Python {sys.version.split()[0]}: {len(counts):,} names in its standard library, read in "
-        f"{time.perf_counter() - start:.1f} s."
-    )
-    pairs = sum(map(len, choices.values()))
-    print(f"{len(choices)} that occur once, each against those that begin alike: {pairs:,} pairs.")
-    nearest = compare(choices, endings)
-    closest = sorted((cost, name, other) for name, (cost, other) in nearest.items())[:4]
-    print("Nearest: " + ", ".join(f"{name} ~ {other}" for _, name, other in closest))
-    beyond(choices, endings, nearest)
+    """Run both programs, and show what the second has left on disk."""
+    import names  # noqa: PLC0415 - the runs need it not
+
+    print(bold("In memory: a recursion over names"))
+    names.main()
+    digits()
+    command = shutil.which("retain", path=Path(sys.executable).parent)
+    if command:
+        print(bold(f"retain stat {FOLDER.name}/retain"), flush=True)
+        subprocess.run([command, "stat", str(FOLDER / "retain")], check=True)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:]:
+        run(sys.argv[1:])
+    else:
+        main()
