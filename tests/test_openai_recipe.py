@@ -265,6 +265,26 @@ def test_the_client_tries_again_as_it_always_does(answers, server, streamed):
     assert len(server.requests) == 3
 
 
+@STREAMED
+def test_a_call_that_ran_out_of_time_is_asked_again(client, server, streamed):
+    server.gate.clear()
+    with pytest.raises(openai.APITimeoutError):
+        chat(client.with_options(timeout=0.2), "Too slow", streamed)
+    server.gate.set()
+    assert "words" in str(chat(client, "Too slow", streamed))
+    assert len(server.requests) == 2
+
+
+@STREAMED
+def test_a_server_that_is_not_there_is_an_error_of_the_connection(answers, streamed):
+    with Server() as gone:
+        url = gone.url
+    with openai.OpenAI(http_client=answers.client(), api_key=KEY, base_url=url, max_retries=0) as client:
+        for _ in range(2):
+            with pytest.raises(openai.APIConnectionError):
+                chat(client, "Anybody?", streamed)
+
+
 @WAYS
 @STREAMED
 @pytest.mark.parametrize("mood", ["refuse", "filter"])
@@ -425,6 +445,23 @@ def test_fifty_equal_prompts_in_tasks_are_one_request(answers, server, ask, stre
     results = asyncio.run(many())
     assert all(result == results[0] for result in results)
     assert len(server.requests) == 1
+
+
+@STREAMED
+def test_a_task_that_is_cancelled_leaves_the_others_their_answer(answers, server, streamed):
+    async def ask():
+        async with new_async_client(answers, server) as client:
+            server.gate.clear()
+            tasks = [asyncio.create_task(chat_async(client, "All at once", streamed)) for _ in range(3)]
+            await asyncio.to_thread(server.arrived.acquire, timeout=20)
+            tasks[0].cancel()
+            server.gate.set()
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+    cancelled, *others = asyncio.run(ask())
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert "words" in str(others[0])
+    assert others[0] == others[1]
 
 
 @pytest.mark.parametrize("mood", ["refuse", "busy"])
