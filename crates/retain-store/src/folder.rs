@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::indexed::Indexed;
+use crate::lead::Flights;
 use crate::shelf::{Clock, Progress, Shelf};
-use crate::{Body, Entry, Error, Found, Key, New, Record};
+use crate::{Body, Entry, Error, Found, Key, Lead, New, Owner, Record};
 
 /// How a folder keeps its entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -130,6 +131,7 @@ struct Inner {
     bounds: Bounds,
     clock: Clock,
     shelf: Box<dyn Shelf>,
+    flights: Flights,
 }
 
 impl Folder {
@@ -168,6 +170,7 @@ impl Folder {
                 },
                 shelf: Box::new(Indexed::new(path, clock.clone())),
                 clock,
+                flights: Flights::new(path),
             }),
         })
     }
@@ -249,6 +252,23 @@ impl Folder {
         self.inner.shelf.reduce(&to)
     }
 
+    /// Leads the computation of a call on behalf of `owner`: waits while another thread or process does. If its owner
+    /// dies, whoever waits is next.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] if a signal arrives while it waits; nothing else.
+    pub fn lead(&self, key: &Key, owner: Owner) -> Result<Lead, Error> {
+        self.inner.flights.lead(key, owner)
+    }
+
+    /// Leads the computation of a call, unless another thread or process does.
+    ///
+    /// # Errors
+    /// As [`Self::lead`].
+    pub fn try_lead(&self, key: &Key, owner: Owner) -> Result<Option<Lead>, Error> {
+        self.inner.flights.try_lead(key, owner)
+    }
+
     /// A number that moves whenever anybody, in any process, removed something by hand: [`Self::remove`],
     /// [`Self::clear`], [`Self::verify`]. `None` if the folder is gone.
     #[must_use]
@@ -309,4 +329,6 @@ impl Folder {
 }
 
 /// To be called in the child of a fork, before anything else: what the parent had open is not used there.
-pub fn after_fork_in_child() {}
+pub fn after_fork_in_child() {
+    crate::lead::after_fork_in_child();
+}

@@ -9,6 +9,8 @@ mod error;
 mod folder;
 mod indexed;
 mod key;
+#[cfg_attr(not(unix), path = "lead/none.rs")]
+mod lead;
 mod shelf;
 mod store;
 
@@ -19,4 +21,5 @@ pub use folder::{
     after_fork_in_child,
 };
 pub use key::Key;
+pub use lead::{Lead, Owner};
 pub use store::Store;
