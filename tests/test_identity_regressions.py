@@ -1,6 +1,7 @@
 """Identities that were once stale, or changed for nothing: each fault that was found, with what showed it."""
 
 import functools
+import importlib
 import subprocess
 import sys
 import textwrap
@@ -537,3 +538,24 @@ def test_functions_under_keys_that_are_not_plain_are_seen(key, project):
     assert before != after
     before, after = edited(project, text, "return 1", "return 2")
     assert before != after
+
+
+def test_functions_of_one_name_within_a_librarys_function_are_told_apart(tmp_path, monkeypatch):
+    package = tmp_path / "lib" / "site-packages"
+    (package / "lambdalib-1.0.dist-info").mkdir(parents=True)
+    (package / "lambdalib-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: lambdalib\nVersion: 1.0\n"
+    )
+    (package / "lambdalib-1.0.dist-info" / "RECORD").write_text("lambdalib.py,,\n")
+    (package / "lambdalib.py").write_text(
+        "def make():\n    one = lambda x: x; other = lambda x: x + 1\n    third = lambda x: x + 2\n"
+        "    return one, other, third\n\n\ndef f(x):\n    return x\n\n\ndef g(x):\n    return x * 2\n"
+    )
+    monkeypatch.syspath_prepend(str(package))
+    library = importlib.import_module("lambdalib")
+    assert len({identity(function).digest for function in library.make()}) == 3
+    assert identity(library.make()[0]) == identity(library.make()[0])
+    before = identity(library.f)
+    library.f.__code__ = library.g.__code__
+    assert identity(library.f) != before
+    del sys.modules["lambdalib"]

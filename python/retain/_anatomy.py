@@ -17,7 +17,7 @@ from retain._wrappers import wrapped_by
 TYPE_CHECKING = False  # typing is not imported at start-up
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import CellType
+    from types import CellType, CodeType
     from typing import Any
 
     from retain._reads import Chain
@@ -125,7 +125,7 @@ def function_anatomy(function: FunctionType) -> Anatomy:
     shown = f"{module}.{name}" if module else name
     checks = [Check(function, place, None, "value", getattr(function, field)) for place, field in _CODE_FIELDS]
     if whose.kind != "own":
-        return _library_function(function, whose, (module, name), shown, [])
+        return _library_function(function, whose, (module, name), shown, checks[:1])
     known = recipe(function)
     reader = _Reader(function, known, checks)
     entries = [*_defaults(function), *reader.read()]
@@ -158,6 +158,9 @@ def _library_function(
         whose.library,
         whose.version,
     )
+    if whose.kind == "library" and "<locals>" in function.__code__.co_qualname:
+        # Several functions within one may have the same name, as lambdas do; where it is written tells them apart.
+        head += (function.__code__.co_firstlineno, _column(function.__code__))
     entries: list[Entry] = []
     stored = stored_cells(function.__code__)
     dispatches = whose.kind == "standard" and function.__code__.co_qualname.startswith("singledispatch.")
@@ -172,6 +175,12 @@ def _library_function(
         entries.append(Entry("attribute", "__wrapped__", "value", wrapped))
         checks.append(Check(function, ATTRIBUTES, "__wrapped__", "value", wrapped))
     return Anatomy("function", shown, head, whose.kind, b"", entries, checks, [], whose)
+
+
+def _column(code: CodeType) -> int | None:
+    # Where what a lambda returns is written: there may be several on one line.
+    columns = (column for _, _, column, _ in code.co_positions() if column)
+    return min(columns, default=None) if code.co_name == "<lambda>" else None
 
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes)
