@@ -113,6 +113,7 @@ class AsyncMemorizedFunc(MemorizedFunc):
 
     async def _compute_here(self, call: bytes, turn: list[Any]) -> Held:
         """Find a result in the store, or compute it: no other task of this process does meanwhile."""
+        self._say_querying(call, turn)
         found: Held | None = await _on_thread(self._find, call, turn)
         if found is not None:
             return found
@@ -148,12 +149,15 @@ class AsyncMemorizedFunc(MemorizedFunc):
             return None
 
     async def _run_here(self, call: bytes, turn: list[Any]) -> Held:
-        told = self._before(call, turn)
-        start = time.perf_counter()
-        value = await self.func(*turn[0], **turn[1])
-        cost = time.perf_counter() - start
-        held: Held = await _on_thread(self._after, call, turn, value, cost, told)
-        return held
+        begun = self._before(call, turn)
+        try:
+            start = time.perf_counter()
+            value = await self.func(*turn[0], **turn[1])
+            cost = time.perf_counter() - start
+            held: Held = await _on_thread(self._after, begun, turn, value, cost)
+            return held
+        finally:
+            self._place.running.discard(begun)
 
 
 # Who waits for other processes: all tasks that one computation starts count as one.

@@ -79,3 +79,19 @@ def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
     if value not in allowed:
         raise ValueError(f"{name} is {value!r}, but it must be one of {', '.join(map(repr, allowed))}")
     return value
+
+
+def level(name: str, value: Any) -> Any:
+    """Return how much is to be printed, a number."""
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is {value!r}, but it is a number: 0 for silence, 1 for what is computed")
+    return value
+
+
+def listed(name: str, value: Any) -> tuple[Any, ...]:
+    """Return an option that is a list, or None for an empty one."""
+    if value is None:
+        return ()
+    if isinstance(value, (str, bytes)) or not hasattr(type(value), "__iter__"):
+        raise TypeError(f"{name} is {value!r}, but it is a list of functions, classes, modules or values")
+    return tuple(value)

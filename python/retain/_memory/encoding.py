@@ -10,6 +10,7 @@ import _pickle
 import io
 import os
 import pickle
+import time
 from typing import TYPE_CHECKING, Any
 
 from retain._files.dump import _codec, dump
@@ -128,6 +129,23 @@ def _into(sink: Any, value: Any, *, in_band: bool = False) -> None:
     except BaseException:
         sink.abort()
         raise
+
+
+def could_be_mapped(payload: Any) -> bool:
+    """Tell whether a small pickle may hold arrays, which can be mapped if they lie in a file."""
+    return type(payload) is bytes and b"numpy" in payload
+
+
+def mapped(store: Any, call: bytes, function: str, value: Any, mode: str) -> Any:
+    """Return a value that was kept as a small pickle with its arrays mapped: it is put into a file for that."""
+    found = store.contains(call)
+    if found is None:
+        return value
+    _, cost, expires = found
+    lives = None if expires is None else max(expires - time.time(), 0.0)
+    put_file(store, call, function, value, False, cost, lives, store.about(call) or b"")
+    again = store.get(call)
+    return value if again is None else decode(again[0], mode)
 
 
 def decode(stored: Any, mode: str | None) -> Any:

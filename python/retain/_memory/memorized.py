@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from retain._memory import verbose as lines
 from retain._memory.checks import checked_callback, names_of, parameters_of, refuse_generators
 from retain._memory.complaints import reason, warn
-from retain._memory.encoding import TooLarge, decode, is_immutable, loads, put_file, small_pickle
+from retain._memory.encoding import (
+    TooLarge,
+    could_be_mapped,
+    decode,
+    is_immutable,
+    loads,
+    mapped,
+    put_file,
+    small_pickle,
+)
 from retain._memory.naming import function_name, short_name
-from retain._memory.place import MAPPED, computing
+from retain._memory.place import MAPPED, Begun, computing
 from retain._memory.reprs import about, input_args
 from retain._memory.results import CacheInfo, MemorizedResult, NotMemorizedResult
 from retain._memory.tier import IN_MEMORY, IN_STORE, NOTHING, NOWHERE, Held
@@ -201,6 +210,7 @@ class MemorizedFunc(Talking):
     def invalidate(self, /, *args: Any, **kwargs: Any) -> bool:
         """Remove the result of one call; whether there was one."""
         call = self._address(*args, **kwargs)
+        self._place.drop(call=call)
         removed = bool(self._store().remove(call))
         self._forget(call)
         return removed
@@ -209,6 +219,7 @@ class MemorizedFunc(Talking):
         """Remove all results of the function, of all its versions."""
         if warn and self._verbose > 0:
             self.warn(f"Clearing function cache identified by {self.func_id}")
+        self._place.drop(function=self.func_id)
         self._store().clear(self.func_id)
         self._place.forget()
 
@@ -283,6 +294,7 @@ class MemorizedFunc(Talking):
 
     def _compute(self, call: bytes, turn: list[Any]) -> Held:
         """Find a result in the store, or compute it: nobody else in this process does meanwhile."""
+        self._say_querying(call, turn)
         found = self._find(call, turn)
         if found is not None:
             return found
@@ -316,27 +328,32 @@ class MemorizedFunc(Talking):
 
     def _run(self, call: bytes, turn: list[Any]) -> Held:
         """Call the function, and keep its result."""
-        told = self._before(call, turn)
-        start = time.perf_counter()
-        value = self.func(*turn[0], **turn[1])
-        return self._after(call, turn, value, time.perf_counter() - start, told)
+        begun = self._before(call, turn)
+        try:
+            start = time.perf_counter()
+            value = self.func(*turn[0], **turn[1])
+            return self._after(begun, turn, value, time.perf_counter() - start)
+        finally:
+            self._place.running.discard(begun)
 
-    def _before(self, call: bytes, turn: list[Any]) -> bytes:
-        """Say what is about to be computed; return its arguments as they are now."""
+    def _before(self, call: bytes, turn: list[Any]) -> Begun:
+        """Say what is about to be computed, and note its arguments as they are now."""
         args, kwargs = turn[0], turn[1]
         if self._verbose > 0:
             if self._verbose > 10:
                 self.warn(f"Computing func {short_name(self.func)}, argument hash {self._args_id(call)} "
                           f"in location {self._place.location}")  # fmt: skip
             lines.calling(self.func, args, kwargs)
-        return about(self._address.bind(*args, **kwargs))
+        begun = Begun(call, self.func_id, about(self._address.bind(*args, **kwargs)), self._place.removals())
+        self._place.running.add(begun)
+        return begun
 
-    def _after(self, call: bytes, turn: list[Any], value: Any, cost: float, told: bytes) -> Held:
+    def _after(self, begun: Begun, turn: list[Any], value: Any, cost: float) -> Held:
         """Keep what was computed."""
+        call = begun.call
         self._misses += 1
         self._spent += cost
-        removals = self._place.removals()
-        held = self._keep(call, value, cost, told, removals)
+        held = self._keep(begun, value, cost)
         turn[2] = value
         if self._verbose > 0:
             if self._verbose > 10:
@@ -356,12 +373,15 @@ class MemorizedFunc(Talking):
         except Exception as error:  # noqa: BLE001 - the value itself is at hand
             self._complain("map a result", error)
 
-    def _keep(self, call: bytes, value: Any, cost: float, told: bytes, removals: int | None) -> Held:
+    def _keep(self, begun: Begun, value: Any, cost: float) -> Held:
+        call, told, removals = begun.call, begun.about, begun.removals
         created = time.time()
         ttl = self._settings.ttl
         lives = ttl(value) if callable(ttl) else self._life
         ends = None if lives is None else created + lives
         nowhere = Held(NOWHERE, None, None, created, cost, ends, removals)
+        if begun.is_dropped:
+            return Held(IN_STORE, None, None, created, cost, ends, removals)
         try:
             store = self._store()
         except Exception as error:  # noqa: BLE001 - as above
@@ -388,7 +408,7 @@ class MemorizedFunc(Talking):
 
     def _small(self, value: Any) -> bytes:
         payload = small_pickle(value, self.compress)
-        if self._mode is not None and b"numpy" in payload:
+        if self._mode is not None and could_be_mapped(payload):
             raise TooLarge  # only a file can be mapped
         return payload
 
@@ -442,19 +462,10 @@ class MemorizedFunc(Talking):
 
     def _decoded(self, call: bytes, stored: Any) -> Any:
         value = decode(stored, self._mode)
-        if self._mode is None or type(stored) is not bytes or b"numpy" not in stored:
+        if self._mode is None or not could_be_mapped(stored):
             return value
-        # It was kept by one who does not map.
-        store = self._store()
-        found = store.contains(call)
-        if found is None:
-            return value
-        _, cost, expires = found
-        lives = None if expires is None else max(expires - time.time(), 0.0)
         try:
-            put_file(store, call, self.func_id, value, self.compress, cost, lives, store.about(call) or b"")
-            again = store.get(call)
-            return value if again is None else decode(again[0], self._mode)
+            return mapped(self._store(), call, self.func_id, value, self._mode)
         except Exception as error:  # noqa: BLE001 - the value itself is at hand
             self._complain("map a result", error)
             return value
@@ -504,6 +515,15 @@ class MemorizedFunc(Talking):
 
     # --- telling ---
 
+    def _say_querying(self, call: bytes, turn: list[Any]) -> None:
+        if self._verbose >= 20:
+            shown = lines.call_text(self.func, turn[0], turn[1])
+            name = short_name(self.func)
+            self.info(
+                f"Querying {name} with signature\n{shown}.\n(argument hash {self._args_id(call)})\n"
+                f"The store location is {self._place.location}."
+            )
+
     def _say_loading(self, told: bytes | None) -> None:
         if self._verbose > 1:
             elapsed = None if self.timestamp is None else time.time() - self.timestamp
@@ -511,11 +531,12 @@ class MemorizedFunc(Talking):
             lines.loading(self.func_id, input_args(told), elapsed, where)
 
     def _complain(self, doing: str, error: BaseException) -> None:
-        if doing in self._told:
+        why = reason(error)
+        if doing in self._told or why in self._told or why in self._place.told:
             return
-        self._told.add(doing)
+        self._told |= {doing, why}
         warn(
-            f"retain could not {doing} of {self.func_id} in {self._place.location} ({reason(error)}). The function is "
+            f"retain could not {doing} of {self.func_id} in {self._place.location} ({why}). The function is "
             "called where its result is not at hand; this is told once."
         )
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from retain._memory.asynchronous import AsyncMemorizedFunc, AsyncNotMemorizedFunc, is_coroutine_function
-from retain._memory.checks import checked_callback, names_of, one_of
+from retain._memory.checks import checked_callback, level, listed, names_of, one_of
 from retain._memory.complaints import reason, warn
 from retain._memory.encoding import codec_of
 from retain._memory.keys import store_key
@@ -136,7 +136,7 @@ class Memory(Talking):
         self.compress = compress
         self.backend_options = {} if backend_options is None else backend_options
         self.timestamp: float | None = time.time()
-        self._verbose = verbose
+        self._verbose = level("verbose", verbose)
         self._track = one_of("track", track, _TRACKS)
         self._options = {
             "layout": layout,
@@ -244,9 +244,9 @@ class Memory(Talking):
             ignore=names_of(ignore),
             mmap_mode=self.mmap_mode if mmap_mode is False else one_of("mmap_mode", mmap_mode, _MODES),
             compress=self.compress,
-            verbose=self._verbose if verbose is None else verbose,
+            verbose=self._verbose if verbose is None else level("verbose", verbose),
             callback=cache_validation_callback,
-            depends=tuple(depends or ()),
+            depends=listed("depends", depends),
             version=version,
             track=one_of("track", self._track if track is None else track, _TRACKS),
             ttl=ttl if ttl is None or callable(ttl) else seconds("ttl", ttl),
@@ -359,6 +359,7 @@ def opened(  # noqa: PLR0917 - all that tells one place from another
         try:
             folder.store  # noqa: B018 - opened now, so that what is wrong is told now
         except OSError as error:
+            folder.told.add(reason(error))
             warn(f"retain cannot keep results in {folder.location} ({reason(error)}): functions are computed each time")
         return folder, LocalStoreBackend(folder, compress, mmap_mode, verbose)
     found = backends.made(backend, location, verbose, {"compress": compress, "mmap_mode": mmap_mode, **backend_options})

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from retain._memory.backends import CacheItemInfo
-from retain._memory.encoding import decode
+from retain._memory.encoding import could_be_mapped, decode, mapped
 from retain._memory.reprs import input_args
 from retain._memory.sizes import parse_size
 from retain._memory.tier import flights
@@ -30,6 +30,34 @@ _folders: weakref.WeakValueDictionary[tuple[Any, ...], Folder] = weakref.WeakVal
 _all: weakref.WeakSet[Place] = weakref.WeakSet()
 
 
+class Begun:
+    """
+    A computation that runs.
+
+    Attributes
+    ----------
+    call : bytes
+        What is computed.
+    function : str
+        The name of the function.
+    about : bytes
+        What is told of it.
+    removals : int or None
+        The store's count of removals when it began.
+    is_dropped : bool
+        Whether its result was removed before it came to one: whoever did knows that it is stale.
+    """
+
+    __slots__ = ("about", "call", "function", "is_dropped", "removals")
+
+    def __init__(self, call: bytes, function: str, about: bytes, removals: int | None) -> None:
+        self.call = call
+        self.function = function
+        self.about = about
+        self.removals = removals
+        self.is_dropped = False
+
+
 class Place:
     """
     A store, what is held of it in memory, and what is being computed for it.
@@ -40,6 +68,10 @@ class Place:
         The folder, or what a registered backend calls its location.
     leading : set of bytes
         The calls that this process computes for the store.
+    running : set of Begun
+        The computations that run, whose results are to be kept.
+    told : set of str
+        What was told to be wrong with the store as such.
     removals : callable
         Gives the store's count of removals; None where there is no store, or its folder is gone.
     """
@@ -50,6 +82,8 @@ class Place:
     def __init__(self, location: str, ram_bytes: int, store: Any = None) -> None:
         self.location = location
         self.leading: set[bytes] = set()
+        self.told: set[str] = set()
+        self.running: set[Begun] = set()
         self.max_age: float | None = None
         self.removals: Callable[[], int | None] = _unknown
         self._ram_bytes = ram_bytes
@@ -92,6 +126,12 @@ class Place:
         """Hold nothing in memory."""
         for found in list(self._flights.values()):
             found.cache_clear()
+
+    def drop(self, *, call: bytes | None = None, function: str | None = None) -> None:
+        """Do not keep what a call, the calls of a function, or all that are running come to."""
+        for begun in list(self.running):
+            if call in (None, begun.call) and function in (None, begun.function):
+                begun.is_dropped = True
 
     def flush(self) -> None:
         """Write down what was counted."""
@@ -173,10 +213,16 @@ class LocalStoreBackend:
     ) -> Any:
         """Return a result; KeyError if there is none."""
         del verbose, timestamp, metadata
-        found = self._folder.store.get(bytes.fromhex(call_id[-1]))
+        call = bytes.fromhex(call_id[-1])
+        store = self._folder.store
+        found = store.get(call)
         if found is None:
             raise KeyError(f"there is no result {call_id[-1]} of {call_id[0]} in {self.location}")
-        return decode(found[0], None if self.mmap_mode is None else MAPPED[self.mmap_mode])
+        if self.mmap_mode is None:
+            return decode(found[0], None)
+        mode = MAPPED[self.mmap_mode]
+        value = decode(found[0], mode)
+        return mapped(store, call, call_id[0], value, mode) if could_be_mapped(found[0]) else value
 
     def get_metadata(self, call_id: Any) -> dict[str, Any]:
         """Return what is known of a result."""
@@ -188,14 +234,18 @@ class LocalStoreBackend:
 
     def clear_item(self, call_id: Any) -> None:
         """Remove a result."""
-        self._folder.store.remove(bytes.fromhex(call_id[-1]))
+        call = bytes.fromhex(call_id[-1])
+        self._folder.drop(call=call)
+        self._folder.store.remove(call)
 
     def clear_path(self, call_id: Any) -> None:
         """Remove all results of a function."""
+        self._folder.drop(function=call_id[0])
         self._folder.store.clear(call_id[0])
 
     def clear(self) -> None:
         """Remove all results."""
+        self._folder.drop()
         self._folder.store.clear()
         self._folder.forget()
 
@@ -240,6 +290,7 @@ def _flush_all() -> None:
 def _after_fork_in_child() -> None:
     for place in list(_all):
         place.leading.clear()
+        place.running.clear()
         place._lock = threading.Lock()
 
 

@@ -20,6 +20,8 @@ def parse_size(name: str, value: Any) -> int:
     ValueError, TypeError
         If `value`, the argument `name`, is none.
     """
+    if isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}, but it is a number of bytes")
     if not isinstance(value, str):
         return count(name, value)
     found = _SIZE.fullmatch(value)
