@@ -5,16 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from retain._memory.place import Place
 from retain._memory.reprs import input_args
 
 
-class Loaded(NamedTuple):
-    """A value that a backend loaded itself."""
+class Stored:
+    """A result that a backend loads itself."""
 
-    value: Any
+    def __init__(self, backend: Any, call_id: list[str]) -> None:
+        self._backend = backend
+        self._call_id = call_id
+
+    def value(self) -> Any:
+        """Return the result; FileNotFoundError if it is gone by now."""
+        try:
+            return self._backend.load_item(self._call_id, verbose=0)
+        except KeyError as error:
+            raise FileNotFoundError(str(error)) from error
 
 
 class _Lead:
@@ -55,10 +64,7 @@ class BackendStore:
         if found is None:
             return None
         created, cost, expires, _ = found
-        try:
-            return Loaded(self._backend.load_item(self._id(call), verbose=0)), created, cost, expires
-        except KeyError:
-            return None
+        return Stored(self._backend, self._id(call)), created, cost, expires
 
     def _metadata(self, call: bytes) -> tuple[float, float, float | None, dict[str, Any]] | None:
         name = self._id(call)

@@ -168,4 +168,4 @@ def decode(stored: Any, mode: str | None) -> Any:
         value = Unpickler(reader, None).load()
         reader.finish()
         return value
-    return stored.value
+    return stored.value()
