@@ -14,7 +14,7 @@ import platform
 import sys
 from pathlib import Path
 
-BENCHES = ("hits", "misses", "memory", "imports", "hashing", "persistence")
+BENCHES = ("hits", "misses", "memory", "imports", "hashing", "persistence", "stored")
 
 
 def main():

@@ -62,8 +62,8 @@ impl Store {
     }
 
     #[getter]
-    fn path(&self) -> PathBuf {
-        self.folder.path().to_path_buf()
+    fn path<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        Ok(self.folder.path().as_os_str().into_pyobject(py)?)
     }
 
     /// `"indexed"` or `"plain"`.
