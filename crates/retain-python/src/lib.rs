@@ -84,5 +84,5 @@ mod _retain {
     #[pymodule_export]
     use super::memoize::memoize_wrapper;
     #[pymodule_export]
-    use super::memory::{Address, Lead, Owner, Store};
+    use super::memory::{Address, Held, Lead, Missed, Owner, Recall, Store, Tier, is_immutable};
 }

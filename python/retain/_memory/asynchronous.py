@@ -16,9 +16,9 @@ from retain._memory.encoding import loads
 from retain._memory.memorized import MemorizedFunc
 from retain._memory.place import computing
 from retain._memory.results import MemorizedResult, NotMemorizedResult
-from retain._memory.tier import IN_MEMORY, IN_STORE, NOTHING, NOWHERE, Held
+from retain._memory.tier import IN_MEMORY, IN_STORE, NOT_LOOKED, NOTHING, NOWHERE
 from retain._memory.unkept import NotMemorizedFunc
-from retain._retain import Owner
+from retain._retain import Held, Owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,9 +62,9 @@ class AsyncMemorizedFunc(MemorizedFunc):
     async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return the function's result, kept or computed."""
         call = await self._address_of(args, kwargs)
-        turn = [args, kwargs, NOTHING, 0.0]
+        turn = [args, kwargs, NOTHING, 0.0, NOT_LOOKED]
         key = call if self._mode is None else call + b"m"
-        held = await self._flight(key, self, turn)
+        held = self._tier.get(key) or await self._flight(key, self, turn)
         while turn[2] is NOTHING:
             if held.where == NOWHERE:
                 return await self.func(*args, **kwargs)
@@ -75,7 +75,7 @@ class AsyncMemorizedFunc(MemorizedFunc):
                 if await _on_thread(self._find, call, turn) is not None:
                     break
             else:
-                self._flight.invalidate(key, self, turn)
+                self._tier.remove(key)
             held = await self._flight(key, self, turn)
         return turn[2]
 
@@ -87,7 +87,7 @@ class AsyncMemorizedFunc(MemorizedFunc):
     async def call(self, /, *args: Any, **kwargs: Any) -> Any:
         """Compute anew, and keep the result; return it and its metadata."""
         call = await self._address_of(args, kwargs)
-        turn = [args, kwargs, NOTHING, 0.0]
+        turn = [args, kwargs, NOTHING, 0.0, NOT_LOOKED]
         await self._run_here(call, turn)
         self._forget(call)
         return turn[2], await _on_thread(self._metadata, call) or {}
@@ -173,7 +173,9 @@ def _owner() -> Any:
 
 
 async def _compute(call: bytes, function: AsyncMemorizedFunc, turn: list[Any]) -> Held:
-    return await function._compute_here(call[:64], turn)
+    held = await function._compute_here(call[:64], turn)
+    function._tier.put(call, held)
+    return held
 
 
 class AsyncNotMemorizedFunc(NotMemorizedFunc):

@@ -26,23 +26,12 @@ SMALL = 32 << 10
 """Bytes of a pickle that is kept in the index."""
 _WORTH_COMPRESSING = 1 << 10
 _SAME = (int, str, bytes, float, bool, complex, type(None))
-_SAFE_BELOW = 1000
 
 loads = pickle.loads
 
 
 class TooLarge(Exception):  # noqa: N818 - no error, but a turn to another way
     """The value belongs in a file."""
-
-
-def is_immutable(value: Any) -> bool:
-    """Tell whether nobody can change a value: it may be handed to all who ask."""
-    kind = type(value)
-    if kind in _SAME:
-        return True
-    if kind is not tuple or len(value) > _SAFE_BELOW:
-        return False
-    return all(type(item) in _SAME or (type(item) is tuple and is_immutable(item)) for item in value)
 
 
 def small_pickle(value: Any, compress: Any) -> bytes:

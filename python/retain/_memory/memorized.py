@@ -15,7 +15,6 @@ from retain._memory.encoding import (
     TooLarge,
     could_be_mapped,
     decode,
-    is_immutable,
     loads,
     mapped,
     put_file,
@@ -25,9 +24,9 @@ from retain._memory.naming import function_name, short_name
 from retain._memory.place import MAPPED, Begun, computing
 from retain._memory.reprs import about, input_args
 from retain._memory.results import CacheInfo, MemorizedResult, NotMemorizedResult
-from retain._memory.tier import IN_MEMORY, IN_STORE, NOTHING, NOWHERE, Held
+from retain._memory.tier import FOUND_NOTHING, IN_MEMORY, IN_STORE, NOT_LOOKED, NOTHING, NOWHERE, UNREADABLE
 from retain._memory.verbose import Talking
-from retain._retain import Address
+from retain._retain import Address, Held, Missed, Recall, Store, is_immutable
 from retain._rules import seconds
 
 if TYPE_CHECKING:
@@ -131,8 +130,16 @@ class MemorizedFunc(Talking):
             func, parameters_of(func, settings.ignore), track=settings.track, depends=settings.depends,
             version=settings.version,
         )  # fmt: skip
+        self._tier = place.tier
         self._flight = self._flights_of(place)
         self._life = None if settings.ttl is None or callable(settings.ttl) else seconds("ttl", settings.ttl)
+        lives = min((life for life in (self._life, place.max_age) if life is not None), default=None)
+        self._recall = Recall(self._address, place.tier, self.func_id, self._mode is not None, lives)
+        # The way of most calls; it leads nowhere where more is to be asked or said about a result.
+        self._look = self._recall.look
+        self._recalls: bool | None = None if settings.callback is None and settings.verbose <= 1 else False
+        if place._store is not None:
+            self._recall_from(place._store)
         # Whether a result that is held may be returned as it is.
         self._is_plain = settings.callback is None and settings.verbose <= 1 and self._life is None
         self._told: set[Any] = set()
@@ -156,16 +163,24 @@ class MemorizedFunc(Talking):
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return the function's result, kept or computed."""
-        call = self._address(*args, **kwargs)
-        # Whoever computes puts the value there; then, when a result was found invalid.
-        turn = [args, kwargs, NOTHING, 0.0]
-        held = self._flight(call if self._mode is None else call + b"m", self, turn)
-        if turn[2] is not NOTHING:
-            return turn[2]
-        if self._is_plain and held.where == IN_MEMORY and held.removals == self._place.removals():
-            self._hits += 1
-            self._saved += held.cost
-            return held.value if held.payload is None else loads(held.payload)
+        found = self._look(args, kwargs)
+        return found if type(found) is not Missed else self._answer(found, args, kwargs)
+
+    def _answer(self, missed: Missed, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return the result of a call that was not at hand."""
+        call = missed.call
+        # Whoever computes puts the value there, and the time of a result that was found invalid.
+        turn = [args, kwargs, NOTHING, 0.0, FOUND_NOTHING if missed.looked else NOT_LOOKED]
+        if missed.found is not None:
+            if self._use(call, turn, missed.found, None) is not None:
+                return turn[2]
+            turn[4] = UNREADABLE
+        key = call if self._mode is None else call + b"m"
+        held = self._tier.get(key)
+        if held is None:
+            held = self._flight(key, self, turn)
+            if turn[2] is not NOTHING:
+                return turn[2]
         return self._again(call, turn, held)
 
     def call(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -179,9 +194,9 @@ class MemorizedFunc(Talking):
             The ``duration``, the ``time`` and the ``input_args`` of the call.
         """
         call = self._address(*args, **kwargs)
-        turn = [args, kwargs, NOTHING, 0.0]
+        turn = [args, kwargs, NOTHING, 0.0, NOT_LOOKED]
         self._run(call, turn)
-        self._flight.invalidate(call if self._mode is None else call + b"m", self, turn)
+        self._forget(call)
         return turn[2], self._metadata(call) or {}
 
     def call_and_shelve(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -239,7 +254,8 @@ class MemorizedFunc(Talking):
         """Return what it was good for."""
         kept = next((row for row in self._store().functions() if row[0] == self.func_id), None)
         entries, size = (0, 0) if kept is None else kept[1:3]
-        return CacheInfo(self._hits, self._misses, self._saved, entries, size)
+        hits, saved = self._recall.counts()
+        return CacheInfo(self._hits + hits, self._misses, self._saved + saved, entries, size)
 
     @property
     def func_code_info(self) -> tuple[str, str | None, int]:
@@ -255,7 +271,16 @@ class MemorizedFunc(Talking):
 
     def _store(self) -> Any:
         """Return the store; an OSError where there is none."""
-        return self._place.store_of(self.func_id)
+        store = self._place.store_of(self.func_id)
+        if self._recalls is None:
+            self._recall_from(store)
+        return store
+
+    def _recall_from(self, store: Any) -> None:
+        if self._recalls is None:
+            self._recalls = type(store) is Store
+            if self._recalls:
+                self._recall.open(store)
 
     def _again(self, call: bytes, turn: list[Any], held: Held) -> Any:
         """Return a result that is held, if it may be; otherwise find or compute another."""
@@ -271,7 +296,8 @@ class MemorizedFunc(Talking):
                 self._count_hit(held.cost)
                 return held.value if held.payload is None else loads(held.payload)
             else:
-                self._flight.invalidate(key, self, turn)
+                self._tier.remove(key)
+            turn[4] = NOT_LOOKED
             held = self._flight(key, self, turn)
             if turn[2] is not NOTHING:
                 return turn[2]
@@ -295,14 +321,17 @@ class MemorizedFunc(Talking):
     def _compute(self, call: bytes, turn: list[Any]) -> Held:
         """Find a result in the store, or compute it: nobody else in this process does meanwhile."""
         self._say_querying(call, turn)
-        found = self._find(call, turn)
-        if found is not None:
-            return found
+        looked = turn[4]
+        if looked == NOT_LOOKED:
+            found = self._find(call, turn)
+            if found is not None:
+                return found
         lead = self._lead(call)
         if lead is None:
             return self._run(call, turn)
         try:
-            if lead.waited:
+            # Somebody may have computed it between the look and the lead.
+            if lead.waited or looked == FOUND_NOTHING:
                 found = self._find(call, turn)
                 if found is not None:
                     return found
@@ -425,16 +454,17 @@ class MemorizedFunc(Talking):
 
     def _find(self, call: bytes, turn: list[Any]) -> Held | None:
         """Return what the store has of a call, its value in the turn; None if there is nothing valid."""
-        place = self._place
         try:
             store = self._store()
-            removals = place.removals()
+            removals = self._place.removals()
             found = store.get(call)
         except Exception as error:  # noqa: BLE001 - whatever ails the store, the function is called
             self._complain("read a result", error)
             return None
-        if found is None:
-            return None
+        return None if found is None else self._use(call, turn, found, removals)
+
+    def _use(self, call: bytes, turn: list[Any], found: Any, removals: int | None) -> Held | None:
+        """Make a value of what the store has; None if it is not valid, or cannot be read."""
         stored, created, cost, expires = found
         told = None
         if not self._is_plain:
@@ -577,6 +607,7 @@ class MemorizedFunc(Talking):
             self._tell_counts()
 
     def _tell_counts(self) -> None:
+        self._recall.tell()
         now = (self._hits, self._misses, self._saved, self._spent)
         before, self._counted = self._counted, now
         new = [have - had for have, had in zip(now, before, strict=True)]
@@ -589,7 +620,7 @@ class MemorizedFunc(Talking):
 
     def _forget(self, call: bytes) -> None:
         for key in (call, call + b"m"):
-            self._flight.invalidate(key, self, None)
+            self._tier.remove(key)
 
     def _args_id(self, call: bytes) -> str:
         return self._place.name_of(call)
@@ -624,4 +655,6 @@ class MemorizedFunc(Talking):
 
 
 def _compute(call: bytes, function: MemorizedFunc, turn: list[Any]) -> Held:
-    return function._compute(call[:64], turn)
+    held = function._compute(call[:64], turn)
+    function._tier.put(call, held)
+    return held

@@ -15,7 +15,7 @@ from retain._memory.encoding import could_be_mapped, decode, mapped
 from retain._memory.reprs import input_args
 from retain._memory.sizes import parse_size
 from retain._memory.tier import flights
-from retain._retain import Store
+from retain._retain import Store, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +72,8 @@ class Place:
         The computations that run, whose results are to be kept.
     told : set of str
         What was told to be wrong with the store as such.
+    tier : Tier
+        What is held in memory.
     removals : callable
         Gives the store's count of removals; None where there is no store, or its folder is gone.
     """
@@ -86,7 +88,7 @@ class Place:
         self.running: set[Begun] = set()
         self.max_age: float | None = None
         self.removals: Callable[[], int | None] = _unknown
-        self._ram_bytes = ram_bytes
+        self.tier = Tier(ram_bytes)
         self._lock = threading.Lock()
         self._flights: dict[bool, Any] = {}
         self._store = store
@@ -115,15 +117,16 @@ class Place:
         return call.hex()
 
     def flights(self, compute: Callable[..., Any], *, asynchronous: bool) -> Any:
-        """Return what is held and being computed, of functions of a kind."""
+        """Return what is being computed, of functions of a kind."""
         with self._lock:
             found = self._flights.get(asynchronous)
             if found is None:
-                found = self._flights[asynchronous] = flights(compute, self._ram_bytes, asynchronous=asynchronous)
+                found = self._flights[asynchronous] = flights(compute, asynchronous=asynchronous)
             return found
 
     def forget(self) -> None:
         """Hold nothing in memory."""
+        self.tier.clear()
         for found in list(self._flights.values()):
             found.cache_clear()
 

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFunction, PyString, PyTuple};
 use pyo3::{ffi, intern};
 use retain_key::{Code, Encoder, KeyHasher};
+use retain_store::Key;
 use smallvec::SmallVec;
 
 use crate::binder::{Binder, BoundArguments, ROOM};
@@ -67,14 +68,7 @@ impl Address {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let _stay = Stay::begin();
-        // First the arguments: a call that does not fit is no reason to look at the function.
-        let arguments = self.with(py, args, kwargs, |bound| self.digest(py, &bound))?;
-        let version = self.watched.digest(py)?;
-        PyBytes::new_with(py, 64, |bytes| {
-            bytes[..32].copy_from_slice(&version);
-            bytes[32..].copy_from_slice(&arguments);
-            Ok(())
-        })
+        Ok(PyBytes::new(py, &self.call(py, args, kwargs)?))
     }
 
     /// Who the function is as it is now.
@@ -125,6 +119,19 @@ struct Bounded<'a> {
 }
 
 impl Address {
+    /// Who a call is.
+    pub(super) fn call<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<[u8; Key::LEN]> {
+        // First the arguments: a call that does not fit is no reason to look at the function.
+        let arguments = self.with(py, args, kwargs, |bound| self.digest(py, &bound))?;
+        let version = self.watched.digest(py)?;
+        Ok(Key { version, arguments }.to_bytes())
+    }
+
     /// Binds the arguments of a call; all of them are alive while `use_them` runs.
     fn with<'py, R>(
         &self,

@@ -3,8 +3,12 @@
 mod address;
 mod errors;
 mod lead;
+mod recall;
 mod store;
+mod tier;
 
 pub(crate) use address::Address;
 pub(crate) use lead::{Lead, Owner};
+pub(crate) use recall::{Missed, Recall};
 pub(crate) use store::Store;
+pub(crate) use tier::{Held, Tier, is_immutable};

@@ -76,19 +76,8 @@ impl Store {
     /// a file that is in memory, or the path of one that may be gone by the time it is opened.
     fn get<'py>(&self, py: Python<'py>, call: &[u8]) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let key = key_of(call)?;
-        let Some(Found { record, value }) = detached(py, || self.folder.get(&key))? else {
-            return Ok(None);
-        };
-        let value = match value {
-            Value::Bytes(bytes) if Block::is_file(&bytes) => {
-                let block = Block::of_bytes(py, &bytes)?;
-                Bound::new(py, block)?.into_any()
-            }
-            Value::Bytes(bytes) => PyBytes::new(py, &bytes).into_any(),
-            Value::File(path) => path.as_os_str().into_pyobject(py)?.into_any(),
-        };
-        let (created, cost, expires) = terms(&record);
-        (value, created, cost, expires).into_pyobject(py).map(Some)
+        let found = detached(py, || self.folder.get(&key))?;
+        found.map(|found| found_in_python(py, found)).transpose()
     }
 
     /// What was written about an entry when it was put; None if it is not there.
@@ -310,6 +299,18 @@ impl Store {
         Lead::take(py, &self.folder, &key, owner.map(Bound::get))
     }
 
+    /// Leads the computation of a call; None if somebody else does.
+    #[pyo3(signature = (call, owner=None))]
+    fn try_lead(
+        &self,
+        py: Python<'_>,
+        call: &[u8],
+        owner: Option<&Bound<'_, Owner>>,
+    ) -> PyResult<Option<Lead>> {
+        let key = key_of(call)?;
+        Lead::try_take(py, &self.folder, &key, owner.map(Bound::get))
+    }
+
     /// Writes what is only noted so far: uses and tallies.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
         detached(py, || self.folder.flush())
@@ -325,10 +326,28 @@ impl Store {
 }
 
 impl Store {
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
     fn record(&self, py: Python<'_>, call: &[u8]) -> PyResult<Option<Record>> {
         let key = key_of(call)?;
         detached(py, || self.folder.contains(&key))
     }
+}
+
+/// What was found, as `Store.get` tells it.
+pub(super) fn found_in_python(py: Python<'_>, found: Found) -> PyResult<Bound<'_, PyTuple>> {
+    let (created, cost, expires) = terms(&found.record);
+    let value = match found.value {
+        Value::Bytes(bytes) if Block::is_file(&bytes) => {
+            let block = Block::of_bytes(py, &bytes)?;
+            Bound::new(py, block)?.into_any()
+        }
+        Value::Bytes(bytes) => PyBytes::new(py, &bytes).into_any(),
+        Value::File(path) => path.as_os_str().into_pyobject(py)?.into_any(),
+    };
+    (value, created, cost, expires).into_pyobject(py)
 }
 
 /// Runs what touches the disk, without Python's lock.
@@ -375,7 +394,7 @@ fn duration(name: &str, seconds: Option<f64>) -> PyResult<Option<Duration>> {
 }
 
 /// Seconds since 1970.
-fn unix(time: SystemTime) -> f64 {
+pub(super) fn unix(time: SystemTime) -> f64 {
     match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => since.as_secs_f64(),
         Err(error) => -error.duration().as_secs_f64(),
