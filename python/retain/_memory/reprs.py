@@ -75,6 +75,8 @@ def _text(value: Any, width: int, depth: int) -> str:  # noqa: PLR0911 - a table
         return repr(value)
     if library == "numpy":
         return _array(value, width)
+    if any(base.__name__ == "Enum" and base.__module__ == "enum" for base in kind.__mro__):
+        return f"{kind.__qualname__}.{value._name_}"
     told = _table(value, kind, library)
     if told is not None:
         return told
