@@ -49,7 +49,7 @@ $(VENV)/.build-tools: requirements-build.txt | $(BIN)/python
 
 $(VENV)/.dev-tools: requirements-dev.txt requirements-test.txt | $(BIN)/python
 	@echo "==> installing the test and lint tools ($<)"
-	@$(BIN)/python -m pip install --quiet -r $<
+	@$(BIN)/python -m pip install --quiet --no-compile -r $<
 	@touch $@
 
 $(VENV)/.bench-tools: requirements-bench.txt | $(BIN)/python
@@ -87,14 +87,13 @@ test-rust:
 	@echo "==> Rust tests, and the examples in the Rust docs"
 	@cargo test $(CARGO_FLAGS) --workspace --all-features --exclude retain-python
 
-# In a target folder of its own, as the flag would otherwise rebuild everything twice; optimised, since loom runs
-# many interleavings, but without the slow link-time optimisation.
+# In a target folder of its own, as the flag would otherwise rebuild everything twice. Not optimised: to compile it
+# so takes longer than the interleavings do.
 test-loom:
 ifneq ($(wildcard crates/retain-memory/tests/loom.rs),)
 	@echo "==> loom: every interleaving of the single flight"
 	@CARGO_TARGET_DIR=target/loom RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=$${LOOM_MAX_PREEMPTIONS:-3} \
-		CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-		cargo test $(CARGO_FLAGS) -p retain-memory --release --test loom
+		cargo test $(CARGO_FLAGS) -p retain-memory --test loom
 else
 	@echo "==> loom: no crates/retain-memory/tests/loom.rs, skipped"
 endif
@@ -103,7 +102,7 @@ test-python: $(VENV)/.extension $(VENV)/.dev-tools
 	@echo "==> Python tests on $$($(BIN)/python --version)"
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# They are compared with one another, and with the Python of $(VENV).
+# They are compared with one another, and with the Python of $(VENV), which alone runs the long campaigns in full.
 test-other-pythons: $(VENV)/.extension
 	@echo "==> Python tests on the other Pythons of this machine"
 	@$(BIN)/python tools/other_pythons.py $(PYTEST_ARGS)

@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 import retain
 from corpus import Plain
+from extent import extent
 
 TIMEOUT = 50
 
@@ -221,7 +222,7 @@ def test_cycles_are_told_apart_by_what_is_in_them():
 def test_a_million_levels_are_no_deeper_than_memory():
     def nested(wrap):
         value = wrap(None)
-        for _ in range(1_000_000):
+        for _ in range(extent(1_000_000, 200_000)):
             value = wrap(value)
         return value
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import corpus
 import pytest
 import retain
+from extent import extent
 
 HERE = Path(__file__).parent
 GOLDEN = json.loads((HERE / "golden_hashes.json").read_text(encoding="utf-8"))
-PROCESSES = 8
+PROCESSES = extent(8, 2)
 # What these protocols do not keep: which of two equal times it is, and the order of bytes in an array.
 FROM_PROTOCOL = {"fold=1": 4, 'dtype=">': 5}
 

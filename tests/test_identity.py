@@ -15,6 +15,7 @@ import weakref
 from pathlib import Path
 
 import pytest
+from extent import extent
 from retain import IdentityWarning, hash, identity, lru_cache, memoize
 
 try:
@@ -433,14 +434,15 @@ def test_recursion(project):
 
 
 def test_a_chain_of_ten_thousand_helpers(project):
-    lines = [f"def f{i}(x):\n    return f{i + 1}(x)\n" for i in range(10_000)]
-    lines.append("def f10000(x):\n    return x\n")
+    length = extent(10_000, 2_000)
+    lines = [f"def f{i}(x):\n    return f{i + 1}(x)\n" for i in range(length)]
+    lines.append(f"def f{length}(x):\n    return x\n")
     project.write(main="".join(lines))
     main = project.load()
     before = identity(main.f0)
     assert identity(main.f0) is before
-    assert len(before.helpers) == 10_000
-    main.f10000 = lambda x: -x
+    assert len(before.helpers) == length
+    setattr(main, f"f{length}", lambda x: -x)
     assert identity(main.f0) != before
 
 

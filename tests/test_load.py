@@ -18,6 +18,7 @@ import joblib
 import numpy as np
 import pytest
 import retain
+from extent import extent
 from files_corpus import alike
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -53,7 +54,7 @@ def test_each_kind_of_value_comes_back(folder, name):
     assert alike(value, retain.load(io.BytesIO((folder / "0").read_bytes()), ensure_native_byte_order=False))
 
 
-@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("protocol", extent([*range(6)], [1, 5]))
 @pytest.mark.parametrize("compress", CODECS)
 def test_all_of_them_at_once_in_each_protocol_and_codec(folder, protocol, compress):
     # Numbers of these kinds, and polars' frames, take protocol 2 or more.
@@ -99,7 +100,11 @@ def any_array(draw):
     return laid_out(draw, array)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=extent(200, 40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(array=any_array(), compress=st.sampled_from([*CODECS, 0, 0, 0]))
 def test_any_array_comes_back(folder, array, compress):
     path = folder / "any"
@@ -115,7 +120,9 @@ def test_any_array_comes_back(folder, array, compress):
         assert alike(np.asarray(array), np.asarray(mapped))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=extent(60, 20), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(array=any_array(), protocol=st.integers(0, 4))
 def test_any_array_in_any_protocol_comes_back_as_pickle_has_it(folder, array, protocol):
     path = folder / "protocol"
@@ -124,7 +131,7 @@ def test_any_array_in_any_protocol_comes_back_as_pickle_has_it(folder, array, pr
     assert alike(pickle.loads(pickle.dumps(array, protocol)), retain.load(path, ensure_native_byte_order=False))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=extent(80, 30), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(array=any_array())
 def test_byte_order_becomes_the_machines_as_joblib_has_it(folder, array):
     ours, theirs = folder / "ours", folder / "theirs"

@@ -10,6 +10,7 @@ import threading
 import weakref
 
 import pytest
+from extent import extent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from retain import cache, lru_cache
@@ -105,7 +106,7 @@ def same(one, other):
     return repr(one) == repr(other) and [type(x) for x in one[0]] == [type(x) for x in other[0]]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=extent(400, 100), deadline=None)
 @given(
     st.sampled_from([None, 0, 1, 2, 3, 5, 128, -4]),
     st.booleans(),

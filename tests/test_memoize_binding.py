@@ -5,6 +5,7 @@ import inspect
 import threading
 
 import pytest
+from extent import extent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from retain import memoize
@@ -339,7 +340,7 @@ def make(signature):
 spelled = st.tuples(st.lists(values, max_size=5), st.dictionaries(st.sampled_from("abcdmnxy"), values, max_size=4))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=extent(300, 100), deadline=None)
 @given(signatures(), st.lists(spelled, max_size=12))
 def test_two_calls_are_one_exactly_if_the_interpreter_binds_them_alike(signature, calls):
     function = make(signature)

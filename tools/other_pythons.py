@@ -2,8 +2,9 @@
 
 Looks for python3.N on PATH and among pyenv's versions, once for each minor version, leaving out
 that of the Python that runs this script. Each gets a wheel built for it and an environment of its
-own in ``.venvs``. Its tests are told, in ``RETAIN_OTHER_PYTHONS``, of the Pythons that have retain by
-then, so that they can compare what must be equal on all of them.
+own in ``.venvs``; then the suites run, as many at once as there are processors. Each is told, in
+``RETAIN_OTHER_PYTHONS``, of the Pythons before it that have retain, so that it can compare what must
+be equal on all of them. Long campaigns of tests run as samples (``RETAIN_SAMPLED=0`` runs all).
 
 Usage: .venv/bin/python tools/other_pythons.py [pytest arguments]
 """
@@ -18,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +52,14 @@ class Interpreter(NamedTuple):
     path: Path
     tag: str
     refusal: str | None
+
+
+class Ready(NamedTuple):
+    """A Python that has retain: its environment's interpreter, and those before it as its tests take them."""
+
+    tag: str
+    python: Path
+    others: str
 
 
 def say(text: str) -> None:
@@ -129,18 +139,46 @@ def environment(interpreter: Interpreter) -> Path:
     return python
 
 
+def environment_with_tools(interpreter: Interpreter) -> Path:
+    """Make the interpreter's virtual environment with what the tests import; give its Python."""
+    python = environment(interpreter)
+    run(*pip(python), "-r", "requirements-test.txt")
+    return python
+
+
 def install(interpreter: Interpreter, python: Path) -> None:
-    """Build a release wheel for the interpreter and install it with what the tests import."""
+    """Build a wheel for the interpreter and install it."""
     wheels = TARGET / "wheels" / interpreter.tag
     shutil.rmtree(wheels, ignore_errors=True)
-    # A target folder for each version: in a shared one, each Python would rebuild the last one's.
-    build = TARGET / f"python{interpreter.tag}"
-    options = ["--release", "--quiet", "--auditwheel", "skip", *cargo_flags()]
-    places = [f"--interpreter={python}", f"--target-dir={build}", f"--out={wheels}"]
+    # One target folder: all but the binding itself is built once for all Pythons. The profile is that of what is
+    # shipped, which the Python of .venv tests, but for the slow optimisation at link time.
+    options = ["--profile", "wheel", "--quiet", "--auditwheel", "skip", *cargo_flags()]
+    places = [f"--interpreter={python}", f"--target-dir={TARGET / 'pythons'}", f"--out={wheels}"]
     run(Path(sys.executable).with_name("maturin"), "build", *options, *places)
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run(*pip, "-r", "requirements-test.txt")
-    run(*pip, "--force-reinstall", *wheels.glob("*.whl"))
+    run(*pip(python), "--force-reinstall", *wheels.glob("*.whl"))
+
+
+def pip(python: Path) -> list[str]:
+    """Begin a command that installs; bytecode is made of what is imported, which is little of it."""
+    return [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+
+
+def tested(ready: Ready, pytest_arguments: list[str]) -> bool:
+    """Run the suite, and print what it said once it has ended, as several run at once."""
+    start = time.monotonic()
+    samples = {"RETAIN_SAMPLED": os.environ.get("RETAIN_SAMPLED", "1"), "RETAIN_OTHER_PYTHONS": ready.others}
+    command = [str(ready.python), "-m", "pytest", "-p", "no:cacheprovider", *pytest_arguments]
+    log = TARGET / f"pytest-{ready.tag}.log"
+    with log.open("w+", encoding="utf-8") as file:
+        done = subprocess.run(
+            command, check=False, cwd=ROOT, env={**os.environ, **samples}, stdout=file, stderr=subprocess.STDOUT
+        )
+        file.seek(0)
+        output = file.read()
+    verdict = "passed" if done.returncode == 0 else f"FAILED at `{shlex.join(command)}`"
+    print(output, flush=True)
+    say(f"Python {ready.tag}: {verdict} ({time.monotonic() - start:.0f} s)")
+    return done.returncode == 0
 
 
 def cargo_flags() -> list[str]:
@@ -160,26 +198,27 @@ def main(pytest_arguments: list[str]) -> int:
         own = f"{sys.version_info.major}.{sys.version_info.minor}"
         say(f"no other Python >= 3.11 on this machine: tested on {own} only")
         return 0
-    results = []
-    failed = False
+    ready: list[Ready] = []
+    verdicts = []
     built = [Path(sys.executable)]
-    for interpreter in usable:
-        start = time.monotonic()
-        say(f"Python {interpreter.tag} ({interpreter.path}): wheel, environment, tests")
-        try:
-            python = environment(interpreter)
-            install(interpreter, python)
-            others = told(built)
+    with ThreadPoolExecutor(len(usable)) as pool:
+        # Fetching and unpacking goes on while the wheels are built, one after the other.
+        environments = [pool.submit(environment_with_tools, interpreter) for interpreter in usable]
+        for interpreter, made in zip(usable, environments, strict=True):
+            say(f"Python {interpreter.tag} ({interpreter.path}): environment, wheel")
+            try:
+                python = made.result()
+                install(interpreter, python)
+            except subprocess.CalledProcessError as error:
+                say(f"Python {interpreter.tag}: FAILED at `{shlex.join(str(part) for part in error.cmd)}`")
+                verdicts.append(False)
+                continue
+            ready.append(Ready(interpreter.tag, python, told(built)))
             built.append(python)
-            run(python, "-m", "pytest", *pytest_arguments, RETAIN_OTHER_PYTHONS=others)
-            verdict = "passed"
-        except subprocess.CalledProcessError as error:
-            verdict = f"FAILED at `{shlex.join(str(part) for part in error.cmd)}`"
-            failed = True
-        results.append(f"Python {interpreter.tag}: {verdict} ({time.monotonic() - start:.0f} s)")
-    for result in results:
-        say(result)
-    return 1 if failed else 0
+    say(f"Python tests on {', '.join(each.tag for each in ready)}: what they say comes once they have ended")
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        verdicts += pool.map(lambda each: tested(each, pytest_arguments), ready)
+    return 0 if all(verdicts) else 1
 
 
 if __name__ == "__main__":

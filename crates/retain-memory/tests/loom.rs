@@ -1,7 +1,7 @@
 //! Single flight under every interleaving of two threads, and of three with up to five preemptions (or
 //! as many as `LOOM_MAX_PREEMPTIONS` says).
 //!
-//! Run as `RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p retain-memory --release --test loom`.
+//! Run as `RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p retain-memory --test loom`.
 
 #![cfg(loom)]
 
