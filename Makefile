@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rust test-loom test-python test-other-pythons lint lint-deny bench build clean FORCE
+.PHONY: help demo test test-rust test-loom test-python test-pythons test-other-pythons lint lint-deny bench build clean FORCE
 
 help:
 	@echo "make demo    two real programs, beside functools and joblib; run it twice"
@@ -28,7 +28,7 @@ help:
 	@echo "make build   the extension module, in release, into $(VENV)"
 	@echo "make clean   remove all that the above made"
 	@echo
-	@echo "Parts of test: test-rust, test-loom, test-python, test-other-pythons."
+	@echo "Parts of test: test-rust, test-loom, test-pythons; of that, test-python, test-other-pythons."
 	@echo "PYTHON=python3.13 chooses the Python of $(VENV) (run 'make clean' before a change of it);"
 	@echo "PYTEST_ARGS='-k name' goes to pytest; CARGO_FLAGS=--locked to cargo."
 
@@ -80,7 +80,7 @@ demo: $(VENV)/.extension $(VENV)/.demo-tools
 	@echo "==> running examples/demo.py"
 	@$(BIN)/python examples/demo.py
 
-test: test-rust test-loom test-python test-other-pythons
+test: test-rust test-loom test-pythons
 	@echo "==> all tests passed"
 
 test-rust:
@@ -102,7 +102,12 @@ test-python: $(VENV)/.extension $(VENV)/.dev-tools
 	@echo "==> Python tests on $$($(BIN)/python --version)"
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# They are compared with one another, and with the Python of $(VENV), which alone runs the long campaigns in full.
+# All at once, as much of it waits. They are compared with one another, and with the Python of $(VENV), which alone
+# runs the long campaigns in full.
+test-pythons: $(VENV)/.extension $(VENV)/.dev-tools
+	@echo "==> Python tests on all Pythons of this machine"
+	@$(BIN)/python tools/other_pythons.py --own $(PYTEST_ARGS)
+
 test-other-pythons: $(VENV)/.extension
 	@echo "==> Python tests on the other Pythons of this machine"
 	@$(BIN)/python tools/other_pythons.py $(PYTEST_ARGS)

@@ -1,12 +1,15 @@
 """Run the test suite on every other Python that retain supports and this machine has.
 
 Looks for python3.N on PATH and among pyenv's versions, once for each minor version, leaving out
-that of the Python that runs this script. Each gets a wheel built for it and an environment of its
-own in ``.venvs``; then the suites run, as many at once as there are processors. Each is told, in
-``RETAIN_OTHER_PYTHONS``, of the Pythons before it that have retain, so that it can compare what must
-be equal on all of them. Long campaigns of tests run as samples (``RETAIN_SAMPLED=0`` runs all).
+that of the Python that runs this script. Each gets a wheel built for it, an environment of its own
+in ``.venvs`` and a run of the suite, all at the same time, but for the wheels, which are built one
+after the other. Each suite is told, in ``RETAIN_OTHER_PYTHONS``, of the Pythons before it that have
+retain, so that it can compare what must be equal on all of them. Long campaigns of tests run as
+samples (``RETAIN_SAMPLED=0`` runs all).
 
-Usage: .venv/bin/python tools/other_pythons.py [pytest arguments]
+With ``--own``, the Python that runs this script is tested beside them, long campaigns in full.
+
+Usage: .venv/bin/python tools/other_pythons.py [--own] [pytest arguments]
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ import shutil
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +33,7 @@ TARGET = ROOT / "target"
 OLDEST = (3, 11)
 OLDEST_FREE_THREADED = (3, 14)
 NAME = re.compile(r"python3\.\d+t?")
+PRINTING = Lock()
 PROBE = """
 import json, sys, sysconfig
 try:
@@ -52,14 +57,6 @@ class Interpreter(NamedTuple):
     path: Path
     tag: str
     refusal: str | None
-
-
-class Ready(NamedTuple):
-    """A Python that has retain: its environment's interpreter, and those before it as its tests take them."""
-
-    tag: str
-    python: Path
-    others: str
 
 
 def say(text: str) -> None:
@@ -150,10 +147,9 @@ def install(interpreter: Interpreter, python: Path) -> None:
     """Build a wheel for the interpreter and install it."""
     wheels = TARGET / "wheels" / interpreter.tag
     shutil.rmtree(wheels, ignore_errors=True)
-    # One target folder: all but the binding itself is built once for all Pythons. The profile is that of what is
-    # shipped, which the Python of .venv tests, but for the slow optimisation at link time.
-    options = ["--profile", "wheel", "--quiet", "--auditwheel", "skip", *cargo_flags()]
-    places = [f"--interpreter={python}", f"--target-dir={TARGET / 'pythons'}", f"--out={wheels}"]
+    # One target folder for all: what does not know Python is built once.
+    options = ["--release", "--quiet", "--auditwheel", "skip", *cargo_flags()]
+    places = [f"--interpreter={python}", f"--target-dir={TARGET}", f"--out={wheels}"]
     run(Path(sys.executable).with_name("maturin"), "build", *options, *places)
     run(*pip(python), "--force-reinstall", *wheels.glob("*.whl"))
 
@@ -163,22 +159,44 @@ def pip(python: Path) -> list[str]:
     return [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
 
 
-def tested(ready: Ready, pytest_arguments: list[str]) -> bool:
+def tested(tag: str, python: Path, pytest_arguments: list[str], **environment: str) -> bool:
     """Run the suite, and print what it said once it has ended, as several run at once."""
     start = time.monotonic()
-    samples = {"RETAIN_SAMPLED": os.environ.get("RETAIN_SAMPLED", "1"), "RETAIN_OTHER_PYTHONS": ready.others}
-    command = [str(ready.python), "-m", "pytest", "-p", "no:cacheprovider", *pytest_arguments]
-    log = TARGET / f"pytest-{ready.tag}.log"
-    with log.open("w+", encoding="utf-8") as file:
+    command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", *pytest_arguments]
+    TARGET.mkdir(exist_ok=True)
+    with (TARGET / f"pytest-{tag}.log").open("w+", encoding="utf-8") as log:
         done = subprocess.run(
-            command, check=False, cwd=ROOT, env={**os.environ, **samples}, stdout=file, stderr=subprocess.STDOUT
+            command, check=False, cwd=ROOT, env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT
         )
-        file.seek(0)
-        output = file.read()
+        log.seek(0)
+        said = log.read()
     verdict = "passed" if done.returncode == 0 else f"FAILED at `{shlex.join(command)}`"
-    print(output, flush=True)
-    say(f"Python {ready.tag}: {verdict} ({time.monotonic() - start:.0f} s)")
+    with PRINTING:
+        print(said)
+        say(f"Python {tag}: {verdict} ({time.monotonic() - start:.0f} s)")
     return done.returncode == 0
+
+
+def others_tested(usable: list[Interpreter], pool: ThreadPoolExecutor, pytest_arguments: list[str]) -> list[bool]:
+    """Build for each Python in turn, and begin its tests while the next one is built for."""
+    # Fetching and unpacking goes on while wheels are built.
+    environments = [pool.submit(environment_with_tools, interpreter) for interpreter in usable]
+    built = [Path(sys.executable)]
+    suites: list[Future[bool]] = []
+    sampled = os.environ.get("RETAIN_SAMPLED", "1")
+    for interpreter, made in zip(usable, environments, strict=True):
+        try:
+            python = made.result()
+            install(interpreter, python)
+        except subprocess.CalledProcessError as error:
+            say(f"Python {interpreter.tag}: FAILED at `{shlex.join(str(part) for part in error.cmd)}`")
+            suites.append(pool.submit(bool))
+            continue
+        told_of = {"RETAIN_SAMPLED": sampled, "RETAIN_OTHER_PYTHONS": told(built)}
+        say(f"Python {interpreter.tag} ({interpreter.path}): has retain, tests begin")
+        suites.append(pool.submit(tested, interpreter.tag, python, pytest_arguments, **told_of))
+        built.append(python)
+    return [suite.result() for suite in suites]
 
 
 def cargo_flags() -> list[str]:
@@ -186,38 +204,24 @@ def cargo_flags() -> list[str]:
     return shlex.split(os.environ.get("CARGO_FLAGS", ""))
 
 
-def main(pytest_arguments: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Test on each of them; a failure on one does not keep the others from their turn."""
+    own = arguments[:1] == ["--own"]
+    pytest_arguments = arguments[own:]
     usable = []
     for interpreter in other_pythons():
         if interpreter.refusal:
             say(f"Python {interpreter.tag} ({interpreter.path}) is left out: {interpreter.refusal}")
         else:
             usable.append(interpreter)
+    tag = f"{sys.version_info.major}.{sys.version_info.minor}"
     if not usable:
-        own = f"{sys.version_info.major}.{sys.version_info.minor}"
-        say(f"no other Python >= 3.11 on this machine: tested on {own} only")
-        return 0
-    ready: list[Ready] = []
-    verdicts = []
-    built = [Path(sys.executable)]
-    with ThreadPoolExecutor(len(usable)) as pool:
-        # Fetching and unpacking goes on while the wheels are built, one after the other.
-        environments = [pool.submit(environment_with_tools, interpreter) for interpreter in usable]
-        for interpreter, made in zip(usable, environments, strict=True):
-            say(f"Python {interpreter.tag} ({interpreter.path}): environment, wheel")
-            try:
-                python = made.result()
-                install(interpreter, python)
-            except subprocess.CalledProcessError as error:
-                say(f"Python {interpreter.tag}: FAILED at `{shlex.join(str(part) for part in error.cmd)}`")
-                verdicts.append(False)
-                continue
-            ready.append(Ready(interpreter.tag, python, told(built)))
-            built.append(python)
-    say(f"Python tests on {', '.join(each.tag for each in ready)}: what they say comes once they have ended")
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        verdicts += pool.map(lambda each: tested(each, pytest_arguments), ready)
+        say(f"no other Python >= 3.11 on this machine: tested on {tag} only")
+    say(f"Python tests on {', '.join([tag] * own + [each.tag for each in usable])}: what they say comes as they end")
+    with ThreadPoolExecutor(2 * len(usable) + 1) as pool:
+        first = [pool.submit(tested, tag, Path(sys.executable), pytest_arguments)] if own else []
+        verdicts = others_tested(usable, pool, pytest_arguments)
+        verdicts += [suite.result() for suite in first]
     return 0 if all(verdicts) else 1
 
 
