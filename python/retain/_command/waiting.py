@@ -48,11 +48,15 @@ class Waiting:
         self._at = done, of
 
     def _show(self) -> None:
+        from shutil import get_terminal_size
+
+        from retain._command.tables import cut
+
         shown = ""
         wait = _PATIENCE
         while not self._over.wait(wait):
             wait = _INTERVAL
-            line = self._line(time.monotonic() - self._begun)
+            line = cut(self._line(time.monotonic() - self._begun), get_terminal_size().columns - 1)
             sys.stderr.write("\r" + line.ljust(len(shown)))
             sys.stderr.flush()
             shown = line
