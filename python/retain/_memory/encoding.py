@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _pickle
 import io
-import os
 import pickle
 import time
 from typing import TYPE_CHECKING, Any
@@ -137,9 +136,18 @@ def mapped(store: Any, call: bytes, function: str, value: Any, mode: str) -> Any
     return value if again is None else decode(again[0], mode)
 
 
-def decode(stored: Any, mode: str | None) -> Any:
+def decode(stored: Any, mode: str | None, *, stays: bool = False) -> Any:
     """
     Return the value of what a store gave: a pickle, the path of a file, or a file's verified bytes.
+
+    Parameters
+    ----------
+    stored : bytes, str or Block
+    mode : {None, "r", "c"}
+        How arrays are mapped.
+    stays : bool
+        Whether a file stays readable while it is open, whoever removes it. Memory that nobody writes to is the file's
+        own then, and a large array costs no copy.
 
     Raises
     ------
@@ -150,8 +158,10 @@ def decode(stored: Any, mode: str | None) -> Any:
     """
     if type(stored) is bytes:
         return loads(stored) if stored[:1] == b"\x80" else load(io.BytesIO(stored))
-    if type(stored) is str or isinstance(stored, os.PathLike):
-        return load(stored, mmap_mode=mode)  # type: ignore[arg-type]
+    if type(stored) is str:
+        if mode is not None:
+            return load(stored, mmap_mode=mode)  # type: ignore[arg-type]
+        stored = Block.of_immutable(stored, stays)
     if type(stored) is Block:
         reader = Reader.of_block(stored)
         value = Unpickler(reader, None).load()

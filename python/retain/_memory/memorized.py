@@ -491,7 +491,7 @@ class MemorizedFunc(Talking):
         return held
 
     def _decoded(self, call: bytes, stored: Any) -> Any:
-        value = decode(stored, self._mode)
+        value = decode(stored, self._mode, stays=self._place.stays)
         if self._mode is None or not could_be_mapped(stored):
             return value
         try:

@@ -102,6 +102,11 @@ class Place:
         """The store; an OSError where there is none."""
         return self._store
 
+    @property
+    def stays(self) -> bool:
+        """Whether files that are open stay readable: those of other machines may not."""
+        return self._store is not None and self._store.layout == "indexed"
+
     def store_of(self, function: str) -> Any:
         """Return the store, as a function asks it."""
         del function
@@ -222,7 +227,7 @@ class LocalStoreBackend:
         if found is None:
             raise KeyError(f"there is no result {call_id[-1]} of {call_id[0]} in {self.location}")
         if self.mmap_mode is None:
-            return decode(found[0], None)
+            return decode(found[0], None, stays=self._folder.stays)
         mode = MAPPED[self.mmap_mode]
         value = decode(found[0], mode)
         return mapped(store, call, call_id[0], value, mode) if could_be_mapped(found[0]) else value

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use memmap2::{MmapMut, MmapOptions};
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -25,10 +26,17 @@ use crate::ending::Stay;
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// The uncompressed bytes of a file, in memory that nothing else can change.
+/// Where the bytes of a file lie.
+enum Memory {
+    Lines(Vec<Line>),
+    /// The file itself, mapped: what is written to it is copied first.
+    Map(MmapMut),
+}
+
+/// The uncompressed bytes of a file, in memory that nothing else can change; or, of a file that nobody writes to, mapped.
 #[pyclass(frozen, module = "retain._retain")]
 pub(crate) struct Block {
-    lines: Vec<Line>,
+    memory: Memory,
     len: usize,
     pub(super) codec: Option<Codec>,
     pub(super) filename: Option<String>,
@@ -101,6 +109,44 @@ impl Block {
         }
     }
 
+    /// Reads the file `path`, which nobody writes to. If it `stays`, as those of this machine's file systems do though their
+    /// name goes, a large one is mapped, and its memory copied where it is written to.
+    #[staticmethod]
+    #[expect(clippy::needless_pass_by_value, reason = "arguments of Python")]
+    fn of_immutable(py: Python<'_>, path: PathBuf, stays: bool) -> PyResult<Self> {
+        /// Below, reading takes no longer than mapping.
+        const LARGE: u64 = 1 << 20;
+
+        let _stay = Stay::begin();
+        let filename = path.as_os_str().into_pyobject(py)?.into_any();
+        let read = py.detach(|| -> Result<_, Error> {
+            let file = File::open(&path)?;
+            let size = file.metadata()?.len();
+            let mut start = [0; 64];
+            let have = read_into(&mut &file, &mut start)?;
+            let start = &start[..have];
+            let maps = stays && cfg!(unix) && size >= LARGE;
+            let mut block = if maps && matches!(Head::parse(start), Ok(Some(_))) {
+                Self::mapped(&file)?
+            } else {
+                Self::whole(&file, size, u64::MAX)?
+            };
+            block.codec = Codec::detect(start);
+            if let Some(codec) = block.codec {
+                let unpacked =
+                    Self::growing(Interruptible::new(codec.decoder(block.bytes())?), u64::MAX)?;
+                block = Self {
+                    codec: block.codec,
+                    ..unpacked
+                };
+            }
+            block.size = size;
+            block.filename = Some(path.to_string_lossy().into_owned());
+            Ok(block)
+        });
+        read.map_err(|error| raised(py, error, Some(&filename)))
+    }
+
     /// Reads from the object `file` to its end.
     #[staticmethod]
     fn of<'py>(
@@ -152,7 +198,7 @@ impl Block {
         if view.is_null() {
             return Err(PyBufferError::new_err("no place for the view"));
         }
-        let start = slf.lines.as_ptr().cast_mut().cast();
+        let start = slf.bytes().as_ptr().cast_mut().cast();
         let len = slf.len.cast_signed();
         // SAFETY: the interpreter hands over a view to fill in. The memory lives as long as this object, which the view
         // keeps; arrays may write to it, and by then nothing here reads it.
@@ -184,8 +230,13 @@ impl Block {
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        // SAFETY: the lines are bytes, one after the other, and `len` of them are within.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+        match &self.memory {
+            // SAFETY: the lines are bytes, one after the other, and `len` of them are within.
+            Memory::Lines(lines) => unsafe {
+                std::slice::from_raw_parts(lines.as_ptr().cast(), self.len)
+            },
+            Memory::Map(map) => map,
+        }
     }
 
     /// What the verifier saw of it, if it has.
@@ -199,8 +250,20 @@ impl Block {
     }
 
     fn new(lines: Vec<Line>, len: usize) -> Self {
+        Self::of_memory(Memory::Lines(lines), len)
+    }
+
+    fn mapped(file: &File) -> Result<Self, Error> {
+        // SAFETY: the files that come here are never written to once they have their name; one that is cut short all the
+        // same ends the process, as it does with any map.
+        let map = unsafe { MmapOptions::new().map_copy(file) }?;
+        let len = map.len();
+        Ok(Self::of_memory(Memory::Map(map), len))
+    }
+
+    fn of_memory(memory: Memory, len: usize) -> Self {
         Self {
-            lines,
+            memory,
             len,
             codec: None,
             filename: None,
