@@ -95,13 +95,13 @@ def compare(table, name, times, bounds):
 def hits(quick):
     table = Table("Memory: hits (us)", COLUMNS, "Medians; the ratios are medians of the ratios within each round.")
     calls = {
-        "small arguments": ((7,), {"name": "sum", "weights": None}, Bounds(12, 20, 2, 100)),
-        "one int": ((7,), {}, Bounds()),
+        "small arguments": (lambda function: lambda: function(7, "sum", weights=None), Bounds(12, 20, 2, 100)),
+        "one int": (lambda function: lambda: function(7), Bounds()),
     }
-    for name, (args, kwargs, bounds) in calls.items():
+    for name, (call, bounds) in calls.items():
         with folder() as place:
             functions = {who: decorate(small) for who, decorate in decorators(place).items()}
-            turns = {who: often(partial(function, *args, **kwargs)) for who, function in functions.items()}
+            turns = {who: often(call(function)) for who, function in functions.items()}
             compare(table, name, take_turns(turns, 5 if quick else 21, 0.02), bounds)
     arguments = {"an array of 10 MB": (of_array, np.random.default_rng(0).random(1_250_000), Bounds(least=5))}
     kinds = list(STRINGS.items())[:1] if quick else STRINGS.items()
@@ -113,8 +113,8 @@ def hits(quick):
             if function is of_table:
                 # It takes as long as joblib, to pickle the argument into a key in the index.
                 del peers["diskcache"]
-            turns = {who: partial(decorate(function), value) for who, decorate in peers.items()}
-            compare(table, name, wall(turns, 3 if quick else 7), bounds)
+            turns = {who: often(partial(decorate(function), value)) for who, decorate in peers.items()}
+            compare(table, name, take_turns(turns, 3 if quick else 9, 0.05), bounds)
     return table
 
 
