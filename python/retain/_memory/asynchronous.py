@@ -16,7 +16,7 @@ from retain._memory.encoding import loads
 from retain._memory.memorized import MemorizedFunc
 from retain._memory.place import computing
 from retain._memory.results import MemorizedResult, NotMemorizedResult
-from retain._memory.tier import IN_MEMORY, IN_STORE, NOT_LOOKED, NOTHING, NOWHERE
+from retain._memory.tier import IN_MEMORY, IN_STORE, NOT_LOOKED, NOTHING, NOWHERE, UNREADABLE
 from retain._memory.unkept import NotMemorizedFunc
 from retain._retain import Held, Owner
 
@@ -121,7 +121,8 @@ class AsyncMemorizedFunc(MemorizedFunc):
         if lead is None:
             return await self._run_here(call, turn)
         try:
-            if lead.waited:
+            # Another process may have computed it between the look and the lead.
+            if lead.waited or turn[4] != UNREADABLE:
                 found = await _on_thread(self._find, call, turn)
                 if found is not None:
                     return found
@@ -139,14 +140,15 @@ class AsyncMemorizedFunc(MemorizedFunc):
         if call in self._place.leading or (self._place.location, call) in computing.get():
             return None
         try:
-            store = self._store()
             owner = _owner()
-            try_lead = getattr(store, "try_lead", None)
-            lead = None if try_lead is None else await _on_thread(try_lead, call, owner)
-            return await _waited_for(store, call, owner) if lead is None else lead
+            lead = await _on_thread(self._try_lead, call, owner)
+            return await _waited_for(self._store(), call, owner) if lead is None else lead
         except Exception as error:  # noqa: BLE001 - whatever ails the store, the function is called
             self._complain("wait for other processes", error)
             return None
+
+    def _try_lead(self, call: bytes, owner: Any) -> Any:
+        return self._store().try_lead(call, owner)
 
     async def _run_here(self, call: bytes, turn: list[Any]) -> Held:
         begun = self._before(call, turn)

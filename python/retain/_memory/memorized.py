@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from retain._memory import verbose as lines
 from retain._memory.checks import checked_callback, names_of, parameters_of, refuse_generators
-from retain._memory.complaints import reason, warn
 from retain._memory.encoding import (
     TooLarge,
     could_be_mapped,
@@ -20,12 +19,12 @@ from retain._memory.encoding import (
     put_file,
     small_pickle,
 )
-from retain._memory.naming import function_name, short_name
+from retain._memory.naming import function_name
 from retain._memory.place import MAPPED, Begun, computing
 from retain._memory.reprs import about, input_args
 from retain._memory.results import CacheInfo, MemorizedResult, NotMemorizedResult
+from retain._memory.telling import Telling
 from retain._memory.tier import FOUND_NOTHING, IN_MEMORY, IN_STORE, NOT_LOOKED, NOTHING, NOWHERE, UNREADABLE
-from retain._memory.verbose import Talking
 from retain._retain import Address, Held, Missed, Recall, Store, is_immutable
 from retain._rules import seconds
 
@@ -54,7 +53,7 @@ class Settings(NamedTuple):
     ttl: Any = None
 
 
-class MemorizedFunc(Talking):
+class MemorizedFunc(Telling):
     """
     A function whose results are kept in a store: what `Memory.cache` returns.
 
@@ -171,10 +170,8 @@ class MemorizedFunc(Talking):
         call = missed.call
         # Whoever computes puts the value there, and the time of a result that was found invalid.
         turn = [args, kwargs, NOTHING, 0.0, FOUND_NOTHING if missed.looked else NOT_LOOKED]
-        if missed.found is not None:
-            if self._use(call, turn, missed.found, None) is not None:
-                return turn[2]
-            turn[4] = UNREADABLE
+        if missed.found is not None and self._use(call, turn, missed.found, None) is not None:
+            return turn[2]
         key = call if self._mode is None else call + b"m"
         held = self._tier.get(key)
         if held is None:
@@ -321,8 +318,7 @@ class MemorizedFunc(Talking):
     def _compute(self, call: bytes, turn: list[Any]) -> Held:
         """Find a result in the store, or compute it: nobody else in this process does meanwhile."""
         self._say_querying(call, turn)
-        looked = turn[4]
-        if looked == NOT_LOOKED:
+        if turn[4] == NOT_LOOKED:
             found = self._find(call, turn)
             if found is not None:
                 return found
@@ -331,7 +327,7 @@ class MemorizedFunc(Talking):
             return self._run(call, turn)
         try:
             # Somebody may have computed it between the look and the lead.
-            if lead.waited or looked == FOUND_NOTHING:
+            if lead.waited or turn[4] != UNREADABLE:
                 found = self._find(call, turn)
                 if found is not None:
                     return found
@@ -367,13 +363,12 @@ class MemorizedFunc(Talking):
 
     def _before(self, call: bytes, turn: list[Any]) -> Begun:
         """Say what is about to be computed, and note its arguments as they are now."""
-        args, kwargs = turn[0], turn[1]
-        if self._verbose > 0:
-            if self._verbose > 10:
-                self.warn(f"Computing func {short_name(self.func)}, argument hash {self._args_id(call)} "
-                          f"in location {self._place.location}")  # fmt: skip
-            lines.calling(self.func, args, kwargs)
-        begun = Begun(call, self.func_id, about(self._address.bind(*args, **kwargs)), self._place.removals())
+        self._say_computing(call, turn)
+        try:
+            told = about(self._address.bind(*turn[0], **turn[1]))
+        except Exception:  # noqa: BLE001 - no more than a description
+            told = b""
+        begun = Begun(call, self.func_id, told, self._place.removals())
         self._place.running.add(begun)
         return begun
 
@@ -384,10 +379,7 @@ class MemorizedFunc(Talking):
         self._spent += cost
         held = self._keep(begun, value, cost)
         turn[2] = value
-        if self._verbose > 0:
-            if self._verbose > 10:
-                lines.persisting(self._place.location, self.func_id, self._args_id(call))
-            lines.took(self.func, cost)
+        self._say_computed(call, cost)
         self._tell_counts()
         if self._mode is not None and held.where != NOWHERE:
             # From the first call on, what is returned is mapped.
@@ -430,7 +422,7 @@ class MemorizedFunc(Talking):
                     put_file(store, call, self.func_id, value, self.compress, cost, lives, told)
             self._describe(call)
         except Exception as error:  # noqa: BLE001 - the value is returned, whatever it cannot be kept for
-            self._complain_of(value, error, store_failed=pickled or isinstance(error, OSError))
+            self._complain_of(value, error, was_pickled=pickled)
             if not pickled:
                 return nowhere
         return self._held(value, payload, (created, cost, ends), removals)
@@ -479,6 +471,7 @@ class MemorizedFunc(Talking):
         except FileNotFoundError:
             return None
         except Exception:  # noqa: BLE001 - a result that cannot be read is computed again
+            turn[4] = UNREADABLE
             shown = lines.call_text(self.func, turn[0], turn[1])
             self.warn(f"Exception while loading results for {shown}\n {traceback.format_exc()}")
             return None
@@ -543,52 +536,6 @@ class MemorizedFunc(Talking):
             return None
         return {"duration": found[1], "input_args": input_args(self._about(call)), "time": found[0]}
 
-    # --- telling ---
-
-    def _say_querying(self, call: bytes, turn: list[Any]) -> None:
-        if self._verbose >= 20:
-            shown = lines.call_text(self.func, turn[0], turn[1])
-            name = short_name(self.func)
-            self.info(
-                f"Querying {name} with signature\n{shown}.\n(argument hash {self._args_id(call)})\n"
-                f"The store location is {self._place.location}."
-            )
-
-    def _say_loading(self, told: bytes | None) -> None:
-        if self._verbose > 1:
-            elapsed = None if self.timestamp is None else time.time() - self.timestamp
-            where = self._place.location if self._verbose >= 10 else None
-            lines.loading(self.func_id, input_args(told), elapsed, where)
-
-    def _complain(self, doing: str, error: BaseException) -> None:
-        why = reason(error)
-        if doing in self._told or why in self._told or why in self._place.told:
-            return
-        self._told |= {doing, why}
-        warn(
-            f"retain could not {doing} of {self.func_id} in {self._place.location} ({why}). The function is "
-            "called where its result is not at hand; this is told once."
-        )
-
-    def _complain_of(self, value: Any, error: Exception, *, store_failed: bool) -> None:
-        if store_failed:
-            self._complain("keep a result", error)
-            return
-        kind = type(value)
-        name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
-        if (kind, "pickle") in self._told:
-            return
-        self._told.add((kind, "pickle"))
-        remedy = ""
-        if inspect.isgenerator(value) or inspect.isasyncgen(value) or hasattr(kind, "__next__"):
-            remedy = " What can be iterated over only once is no result to keep: return list(...) of it."
-        elif "<locals>" in str(error) or "<lambda>" in str(error):
-            remedy = " Functions and classes can be pickled if they can be imported."
-        warn(
-            f"{self.func_id} returned a {name} that cannot be pickled ({reason(error)}), so that its result is not "
-            f"kept, and computed at each call.{remedy}"
-        )
-
     # --- small things ---
 
     def _describe(self, call: bytes) -> None:
@@ -621,9 +568,6 @@ class MemorizedFunc(Talking):
     def _forget(self, call: bytes) -> None:
         for key in (call, call + b"m"):
             self._tier.remove(key)
-
-    def _args_id(self, call: bytes) -> str:
-        return self._place.name_of(call)
 
     def _get_args_id(self, /, *args: Any, **kwargs: Any) -> str:
         return self._args_id(self._address(*args, **kwargs))

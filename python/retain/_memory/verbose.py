@@ -81,7 +81,10 @@ def persisting(location: str, function: str, call: str) -> None:
 
 
 def _shown(value: Any) -> str:
-    text = _pretty(value, 2)
+    try:
+        text = _pretty(value, 2)
+    except Exception:  # noqa: BLE001 - what cannot be shown can be computed with
+        text = f"<{type(value).__qualname__}>"
     return f"{text[:_CUT]}..." if len(text) > _LONGEST else text
 
 
