@@ -42,6 +42,12 @@ class Run(NamedTuple):
     old: str = ""
     new: str = ""
 
+    def of(self, text: str) -> str:
+        """Return the program's text as this run has it."""
+        if self.old not in text:
+            raise ValueError(f"digits.py has no {self.old!r} to edit")
+        return text.replace(self.old, self.new) if self.old else text
+
 
 RUNS = [
     Run("as it is"),
@@ -174,7 +180,7 @@ def digits() -> None:
     right: dict[str, Outcome] = {}
     results: dict[str, list[tuple[Outcome, Outcome]]] = {name: [] for name in CACHES}
     for edit in RUNS:
-        edited = text.replace(edit.old, edit.new) if edit.old else text
+        edited = edit.of(text)
         values = edited.replace(COMMENT, "")  # a comment changes no value
         if values not in right:
             right[values] = start(edited, ["none"])["none"]
