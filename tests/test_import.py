@@ -37,6 +37,11 @@ def test_what_is_decorated_for_threads_needs_no_asyncio():
     assert "asyncio" not in modules_after(program)
 
 
+def test_a_memory_needs_neither_asyncio_nor_numpy():
+    modules = modules_after("import retain; retain.Memory(None).cache(len)('a')")
+    assert not {"asyncio", "numpy", "concurrent.futures", "cloudpickle", "pandas"} & modules
+
+
 def test_every_public_name_is_there_and_documented():
     assert set(retain.__all__) <= set(dir(retain))
     for name in retain.__all__:

@@ -34,17 +34,6 @@ _ATOMS = (int, float, complex, bool, type(None))
 _executor: list[ThreadPoolExecutor] = []
 
 
-def is_coroutine_function(function: Any) -> bool:
-    """Tell whether a callable returns what is awaited."""
-    while isinstance(function, partial):
-        function = function.func
-    if getattr(function, "_is_coroutine", None) is not None:
-        return True  # marked as one, as Python before 3.12 does it
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - the method is what may be async
-    )
-
-
 class AsyncMemorizedFunc(MemorizedFunc):
     """
     A coroutine function whose results are kept in a store: what `Memory.cache` returns for an ``async def``.

@@ -95,3 +95,14 @@ def listed(name: str, value: Any) -> tuple[Any, ...]:
     if isinstance(value, (str, bytes)) or not hasattr(type(value), "__iter__"):
         raise TypeError(f"{name} is {value!r}, but it is a list of functions, classes, modules or values")
     return tuple(value)
+
+
+def is_coroutine_function(function: Any) -> bool:
+    """Tell whether a callable returns what is awaited."""
+    while isinstance(function, partial):
+        function = function.func
+    if getattr(function, "_is_coroutine", None) is not None:
+        return True  # marked as one, as Python before 3.12 does it
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - the method is what may be async
+    )

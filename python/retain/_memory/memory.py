@@ -7,8 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from retain._memory.asynchronous import AsyncMemorizedFunc, AsyncNotMemorizedFunc, is_coroutine_function
-from retain._memory.checks import checked_callback, level, listed, names_of, one_of
+from retain._memory.checks import checked_callback, is_coroutine_function, level, listed, names_of, one_of
 from retain._memory.complaints import reason, warn
 from retain._memory.encoding import codec_of
 from retain._memory.keys import store_key
@@ -262,10 +261,13 @@ class Memory(Talking):
             return MemorizedClassMethod(self._memorized(func.__func__, settings))
         if isinstance(func, (MemorizedFunc, NotMemorizedFunc)):
             func = func.func
-        asynchronous = is_coroutine_function(func)
+        kind, unkept = MemorizedFunc, NotMemorizedFunc
+        if is_coroutine_function(func):
+            from retain._memory.asynchronous import AsyncMemorizedFunc, AsyncNotMemorizedFunc
+
+            kind, unkept = AsyncMemorizedFunc, AsyncNotMemorizedFunc
         if self._place is None:
-            return AsyncNotMemorizedFunc(func) if asynchronous else NotMemorizedFunc(func)
-        kind = AsyncMemorizedFunc if asynchronous else MemorizedFunc
+            return unkept(func)
         return kind._make(func, self._place, self.store_backend, settings, self.timestamp)
 
     def clear(self, warn: bool = True) -> None:
