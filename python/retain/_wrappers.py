@@ -47,8 +47,9 @@ def is_memorized(kind: type) -> bool:
 
 
 _MEMORIZED = {
-    "retain._memory.memorized": {"MemorizedFunc", "NotMemorizedFunc"},
     "retain._memory.asynchronous": {"AsyncMemorizedFunc", "AsyncNotMemorizedFunc"},
+    "retain._memory.memorized": {"MemorizedFunc"},
+    "retain._memory.unkept": {"NotMemorizedFunc"},
 }
 
 
@@ -63,7 +64,7 @@ def wrapped_by(kind: type) -> tuple[str, ...] | None:
     if is_retained(kind):
         return ("__wrapped__",)
     if is_memorized(kind):
-        return ("func",)
+        return ("func", "_depends", "_version")
     if is_bound_memoized(kind) or is_bound_memorized(kind):
         return ("__func__", "__self__")
     return WRAPPERS.get(kind)
@@ -87,7 +88,11 @@ def handler(kind: type) -> Callable[[Any], tuple[object, ...]] | None:
 
 def _wrapper(function: Any) -> tuple[object, ...]:
     # A cache changes no results.
-    return "wrapper", function.func if is_memorized(type(function)) else function.__wrapped__
+    if not is_memorized(type(function)):
+        return "wrapper", function.__wrapped__
+    # What its user says that its results depend on, those of its callers do, too.
+    told = function._depends, function._version
+    return ("wrapper", function.func) if told == ((), None) else ("wrapper", function.func, *told)
 
 
 def _compiled(function: Any) -> tuple[object, ...]:

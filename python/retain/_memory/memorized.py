@@ -122,6 +122,8 @@ class MemorizedFunc(Telling):
         self.cache_validation_callback = settings.callback
         self._verbose = settings.verbose
         self._settings = settings
+        self._depends = settings.depends
+        self._version = settings.version
         self._place = place
         self._mode = None if settings.mmap_mode is None or place.keeps_secrets else MAPPED[settings.mmap_mode]
         self.func_id = function_name(func)

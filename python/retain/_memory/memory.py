@@ -267,7 +267,9 @@ class Memory(Talking):
 
             kind, unkept = AsyncMemorizedFunc, AsyncNotMemorizedFunc
         if self._place is None:
-            return unkept(func)
+            not_memorized = unkept(func)
+            not_memorized._depends, not_memorized._version = settings.depends, settings.version
+            return not_memorized
         return kind._make(func, self._place, self.store_backend, settings, self.timestamp)
 
     def clear(self, warn: bool = True) -> None:

@@ -24,6 +24,9 @@ class NotMemorizedFunc:
         The function.
     """
 
+    _depends: tuple[Any, ...] = ()
+    _version: str | None = None
+
     def __init__(self, func: Any) -> None:
         refuse_generators(func)
         self.func = func
