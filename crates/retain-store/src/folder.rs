@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::indexed::Indexed;
 use crate::lead::Flights;
+use crate::plain::Plain;
 use crate::shelf::{Clock, Progress, Shelf};
 use crate::{Body, Entry, Error, Found, Key, Lead, New, Owner, Record};
 
@@ -147,7 +148,7 @@ impl Folder {
     fn open_at(path: &Path, options: &Options, clock: Clock) -> Result<Self, Error> {
         let Options {
             layout,
-            key: _,
+            key,
             max_bytes,
             max_items,
             max_age,
@@ -168,7 +169,10 @@ impl Folder {
                     max_items,
                     max_age,
                 },
-                shelf: Box::new(Indexed::new(path, clock.clone())),
+                shelf: match layout {
+                    Layout::Plain => Box::new(Plain::new(path, key, clock.clone())),
+                    _ => Box::new(Indexed::new(path, clock.clone())),
+                },
                 clock,
                 flights: Flights::new(path),
             }),

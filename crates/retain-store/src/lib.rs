@@ -11,6 +11,7 @@ mod indexed;
 mod key;
 #[cfg_attr(not(unix), path = "lead/none.rs")]
 mod lead;
+mod plain;
 mod shelf;
 mod store;
 
