@@ -6,6 +6,7 @@
 //! entries/ab/abcdef...-0123456789abcdef         its key, its record and its value
 //! entries/ab/abcdef...-0123456789abcdef.pkl     the value, if that is a file: a plain pickle
 //! functions/package.module.name/0123456789abcdef   a version of a function: its name and what it consists of
+//! cleared/package.module.name                   when the function was last cleared
 //! tallies/...                                   what the calls of one process came to
 //! ```
 //!
@@ -135,6 +136,14 @@ impl Store for Plain {
     fn put(&self, new: &New<'_>, body: Body<'_>) -> Result<(), Error> {
         let path = self.path(&new.key);
         let created = self.clock.now();
+        if versions::was_cleared(
+            self,
+            new.function,
+            created - new.cost.min(Duration::from_secs(1 << 32)),
+        )? {
+            // It may have come of what the removal was about.
+            return Ok(());
+        }
         let mut header = Header {
             key: new.key,
             created,
@@ -240,6 +249,7 @@ impl Shelf for Plain {
     }
 
     fn clear(&self, function: Option<&str>) -> Result<u64, Error> {
+        versions::stamp(self, function)?;
         let names = versions::names(self)?;
         let mut removed = 0;
         for bucket in 0..walk::BUCKETS {

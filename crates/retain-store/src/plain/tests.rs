@@ -170,6 +170,9 @@ proptest! {
                 Step::Clear => {
                     prop_assert_eq!(bench.plain.clear(None).unwrap(), model.len() as u64);
                     model.clear();
+                    // What began before is not kept.
+                    bench.pass(1);
+                    now += 1;
                 }
                 Step::Pass(seconds) => {
                     bench.pass(seconds.into());
@@ -366,6 +369,28 @@ fn functions_are_cleared_and_counted_by_name() {
     assert_eq!(bench.plain.clear(Some(&long)).unwrap(), 10);
     assert_eq!(listed(&bench.plain).len(), 10);
     assert_eq!(bench.plain.clear(Some(&long)).unwrap(), 0);
+}
+
+#[test]
+fn what_was_computed_since_before_a_removal_is_not_kept() {
+    let bench = Bench::new();
+    let slow = New {
+        cost: Duration::from_secs(100),
+        ..new(key(1, 1))
+    };
+    for function in [Some(slow.function), None] {
+        put(&bench.plain, key(1, 2), b"before");
+        bench.plain.clear(function).unwrap();
+        bench.pass(50);
+        bench.plain.put(&slow, Body::Bytes(b"of old")).unwrap();
+        assert_eq!(value(&bench.plain, &key(1, 1)), None);
+        put(&bench.plain, key(1, 2), b"after");
+        assert_eq!(value(&bench.plain, &key(1, 2)), Some(b"after".to_vec()));
+        bench.plain.clear(Some("another")).unwrap();
+        bench.pass(100);
+        bench.plain.put(&slow, Body::Bytes(b"new")).unwrap();
+        assert_eq!(value(&bench.plain, &key(1, 1)), Some(b"new".to_vec()));
+    }
 }
 
 #[test]

@@ -97,6 +97,27 @@ pub(super) fn superseded(plain: &Plain) -> Result<HashSet<String>, Error> {
     Ok(superseded)
 }
 
+/// Notes that a function is cleared, or all are: what is being computed now is not to be kept.
+pub(super) fn stamp(plain: &Plain, function: Option<&str>) -> Result<(), Error> {
+    plain.publish(&stamp_of(plain, function), b"")
+}
+
+/// Whether a function was cleared since then.
+pub(super) fn was_cleared(plain: &Plain, function: &str, since: SystemTime) -> Result<bool, Error> {
+    for path in [stamp_of(plain, Some(function)), stamp_of(plain, None)] {
+        if read(&path)?.is_some_and(|(_, cleared)| cleared > since) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn stamp_of(plain: &Plain, function: Option<&str>) -> PathBuf {
+    // No function has a name of that letter alone.
+    let name = function.map_or_else(|| "~".to_owned(), folder_name);
+    plain.root.join("cleared").join(name)
+}
+
 /// Forgets the versions of a function, or all.
 pub(super) fn clear(plain: &Plain, function: Option<&str>) -> Result<(), Error> {
     for known in all(plain, function)? {
