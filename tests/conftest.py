@@ -3,6 +3,11 @@
 import gc
 
 import pytest
+from hypothesis import settings
+
+# On a busy machine, an example takes as long as it takes.
+settings.register_profile("retain", deadline=None)
+settings.load_profile("retain")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import pickle
 import threading
 import types
 
@@ -278,6 +279,19 @@ def test_asking_for_a_fill_value_does_not_count():
     one, other = np.ma.array([1, 2]), np.ma.array([1, 2])
     assert one.fill_value == 999_999
     assert same(one, other)
+
+
+@needs_numpy
+@pytest.mark.parametrize("kind", ["u1", "i1", "i2", "u2", "?", "f2", [("a", "u1"), ("b", "S2")]])
+def test_masked_arrays_of_small_numbers(kind):
+    # numpy's default fill value, 999999, is none of them.
+    one, other = (np.ma.array(np.zeros(2, kind), mask=mask) for mask in ([0, 1], [0, 0]))
+    assert not same(one, other)
+    before = retain.hash(one)
+    with np.errstate(over="ignore"):
+        assert one.fill_value is not None
+        copy = pickle.loads(pickle.dumps(one))
+    assert retain.hash(one) == retain.hash(copy) == before
 
 
 @needs_numpy

@@ -122,7 +122,7 @@ def _masked(kind: type) -> PartsOf:
         yield _class(values)
         yield _hide(np.ndarray.view(values, np.ndarray), np.asarray(mask))
         yield np.asarray(mask, order="C")  # pickle gives it the order of the data
-        yield np.asarray(fill, dtype=values.dtype)
+        yield _fit(fill, values.dtype)
         yield bool(held.get("_hardmask"))
         yield {name: value for name, value in held.items() if name not in _OF_MASKED}
 
@@ -133,6 +133,15 @@ def _masked(kind: type) -> PartsOf:
 _OF_MASKED = frozenset(
     ("_baseclass", "_basedict", "_data", "_fill_value", "_hardmask", "_isfield", "_mask", "_sharedmask")
 )
+
+
+def _fit(fill: object, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Return the fill value in the dtype of the data, for which numpy's own default (999999, 1e20) may be too large."""
+    with np.errstate(over="ignore"):
+        try:
+            return np.asarray(fill, dtype=dtype)
+        except OverflowError:
+            return np.asarray(fill).astype(dtype)
 
 
 def _hide(data: np.ndarray[Any, Any], mask: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
