@@ -4,6 +4,7 @@ import copy
 import functools
 import gc
 import pickle
+import sys
 import threading
 import time
 import weakref
@@ -34,6 +35,12 @@ def start(count, target):
     for worker in workers:
         worker.start()
     return workers
+
+
+def codes(frame):
+    while frame is not None:
+        yield frame.f_code
+        frame = frame.f_back
 
 
 def test_it_is_computed_once_and_lies_in_the_instances_dict():
@@ -215,6 +222,11 @@ def test_an_exception_reaches_those_who_wait_and_the_next_computes():
 
     workers = start(4, ask)
     assert entered.wait(20)
+    # All of them are inside, as far as that can be seen.
+    until = time.monotonic() + 20
+    while sum(ask.__code__ in codes(frame) for frame in sys._current_frames().values()) < 4:
+        assert time.monotonic() < until
+        time.sleep(0.001)
     time.sleep(0.05)
     go.set()
     for worker in workers:

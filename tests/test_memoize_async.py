@@ -303,8 +303,10 @@ def test_a_timeout_of_the_only_one_cancels_the_computation():
     async def main():
         gate = Gate()
         function = memoize(gate)
+        caller = asyncio.ensure_future(function(1))
+        await gate.entered.wait()
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(function(1), 0.02)
+            await asyncio.wait_for(caller, 0.02)
         await settle()
         assert gate.cancelled == 1
         gate.go.set()
@@ -633,8 +635,11 @@ def test_a_loop_that_ends_while_it_computes_lets_others_compute():
         return "second"
 
     async def give_up():
+        caller = asyncio.ensure_future(function(1))
+        while not entered.is_set():
+            await asyncio.sleep(0.001)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(function(1), 0.2)
+            await asyncio.wait_for(caller, 0.2)
 
     results = []
     first = threading.Thread(target=lambda: asyncio.run(give_up()))
