@@ -25,7 +25,7 @@ def function_name(function: Any) -> str:
     name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
     if not isinstance(name, str):
         module, name = type(function).__module__, type(function).__qualname__
-    if module == "__main__":
+    if module in {"__main__", "__mp_main__"}:
         module = _main(function)
     whole = f"{module}.{name}" if isinstance(module, str) and module else name
     return whole if len(whole) <= _LONGEST else _shortened(whole)
