@@ -115,9 +115,9 @@ class AsyncMemorizedFunc(MemorizedFunc):
                 found = await _on_thread(self._find, call, turn)
                 if found is not None:
                     return found
-            self._place.leading.add(call)
             mark = computing.set(computing.get() | {(self._place.location, call)})
             try:
+                self._place.leading.add(call)
                 return await self._run_here(call, turn)
             finally:
                 computing.reset(mark)

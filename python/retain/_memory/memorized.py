@@ -333,9 +333,9 @@ class MemorizedFunc(Telling):
                 found = self._find(call, turn)
                 if found is not None:
                     return found
-            self._place.leading.add(call)
             mark = computing.set(computing.get() | {(self._place.location, call)})
             try:
+                self._place.leading.add(call)
                 return self._run(call, turn)
             finally:
                 computing.reset(mark)
