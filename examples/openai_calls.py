@@ -92,12 +92,18 @@ def question(request: httpx2.Request) -> Question | None:
         return None
     try:
         body = json.loads(request.content)
-        told = any(tool.get("type") == "mcp" for tool in body.get("tools") or ())
+        acts = any(tool.get("type") == "mcp" for tool in body.get("tools") or ())
     except (ValueError, AttributeError, TypeError):
         return None
-    if told or body.get("conversation") or body.get("background"):
+    if acts or body.get("conversation") or body.get("background"):
         return None  # it acts with somebody's credentials, changes a conversation, or is answered later
-    parts = {name: json.dumps(value, sort_keys=name in UNORDERED) for name, value in body.items() if name not in LABELS}
+    if not body.get("stream"):
+        body["stream"] = None  # left out, as is null
+    parts = {
+        name: json.dumps(value, sort_keys=name in UNORDERED)
+        for name, value in body.items()
+        if name not in LABELS and value is not None
+    }
     if request.url.query:  # it may hold a secret, so its digest stands for it
         parts["?"] = retain.hash(request.url.query)
     url = f"{request.url.scheme}://{request.url.netloc.decode()}{request.url.path}"  # without user and password

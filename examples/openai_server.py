@@ -7,6 +7,7 @@ number of the answer. A prompt that begins with one of the words in `MOODS` is t
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -47,9 +48,8 @@ class Server:
         self.gate = threading.Event()
         self.gate.set()
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._http.daemon_threads = True
-        self._http.api = self  # type: ignore[attr-defined]
+        self._http = _Http(("127.0.0.1", 0), _Handler)
+        self._http.api = self
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
 
@@ -166,6 +166,17 @@ def response_events(number: int, body: dict[str, Any], words: list[str], mood: s
         yield f"event: {event['type']}\ndata: {json.dumps(event | {'sequence_number': order})}\n\n"
 
 
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    api: Server
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of callers that have gone."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Any
@@ -174,7 +185,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         api: Server = self.server.api
         headers = {name.lower(): value for name, value in self.headers.items()}
-        number = api.note(Request(self.path, headers, body))
+        path = self.path.partition("?")[0]
+        number = api.note(Request(path, headers, body))
         first = prompt_of(body).partition(" ")[0]
         mood = first if first in MOODS else ""
         words = [f"Answer {number}: ", "you said ", f"{len(prompt_of(body).split())} ", "words."]
@@ -182,11 +194,11 @@ class _Handler(BaseHTTPRequestHandler):
             api.gate.wait()
             self._send(STATUS[mood], {"error": {"message": f"{mood}, as you asked", "type": mood, "code": None}})
         elif body.get("stream"):
-            make = chat_events if self.path.endswith("/chat/completions") else response_events
+            make = chat_events if path.endswith("/chat/completions") else response_events
             self._stream(list(make(number, body, words, mood)), api, breaks=mood == "break")
         else:
             api.gate.wait()
-            make_whole = chat if self.path.endswith("/chat/completions") else response
+            make_whole = chat if path.endswith("/chat/completions") else response
             self._send(200, make_whole(number, body, words, mood))
 
     def _send(self, status: int, document: dict[str, Any]) -> None:
@@ -205,18 +217,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("set-cookie", "session=a-cookie-that-nobody-should-find")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        try:
-            for order, event in enumerate(events):
-                if order == 2:  # something has been said by then
-                    api.gate.wait()
-                    if breaks:
-                        self.close_connection = True
-                        return
-                data = event.encode()
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-            self.wfile.write(b"0\r\n\r\n")
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True  # the caller has gone
+        for order, event in enumerate(events):
+            if order == 2:  # something has been said by then
+                api.gate.wait()
+                if breaks:
+                    self.close_connection = True
+                    return
+            data = event.encode()
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""

@@ -40,8 +40,11 @@ def server():
 
 
 @pytest.fixture
-def memory(tmp_path):
-    return retain.Memory(tmp_path / "store", verbose=0)
+def memory(tmp_path, request):
+    return retain.Memory(tmp_path / "store", verbose=0, layout=getattr(request, "param", "auto"))
+
+
+LAYOUTS = pytest.mark.parametrize(("memory", "layout"), [("plain", "plain")], indirect=["memory"])
 
 
 @pytest.fixture
@@ -155,6 +158,22 @@ def test_the_helpers_of_the_client_work_on_hits(client, server):
     assert len(server.requests) == 4
 
 
+@LAYOUTS
+def test_another_process_finds_the_answers(client, server, memory, layout):
+    first = chat(client, "Kept on disk?")
+    program = (
+        "import openai, retain, sys; sys.path.insert(0, sys.argv[1]); from openai_calls import Answers\n"
+        "answers = Answers(retain.Memory(sys.argv[2], verbose=0, layout=sys.argv[5]))\n"
+        "client = openai.OpenAI(base_url=sys.argv[3], api_key='another', http_client=answers.client())\n"
+        "print(client.chat.completions.create(**eval(sys.argv[4])).choices[0].message.content)\n"
+    )
+    arguments = [str(EXAMPLES), str(memory.location), server.url, repr(asked("Kept on disk?")), layout]
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=50)
+    assert done.stdout.strip() == first["choices"][0]["message"]["content"]
+    assert len(server.requests) == 1
+
+
 # --- the key --------------------------------------------------------------------------------------------------
 
 
@@ -200,6 +219,7 @@ def test_what_does_not_change_the_answer_does_not_count(answers, server):
         client.chat.completions.create(**same)
         client.chat.completions.create(**dict(reversed(same.items())))
         client.chat.completions.create(**{**same, "messages": [{"content": "Equal", "role": "user"}]})
+        client.chat.completions.create(**same, stream=False, seed=None)
         client.chat.completions.create(**same, timeout=7)
         client.chat.completions.create(**same, extra_headers={"x-trace": "1234"})
         client.chat.completions.create(**same, user="somebody", safety_identifier="hash", prompt_cache_key="k")
@@ -230,6 +250,28 @@ def test_what_is_more_than_a_question_is_always_sent(client, server, parameters)
     for _ in range(2):
         responses(client, "Equal", **parameters)
     assert len(server.requests) == 2
+
+
+@LAYOUTS
+def test_secrets_are_neither_in_the_key_nor_in_the_store(answers, server, memory, layout):
+    hidden = {
+        "api_key": KEY,
+        "organization": "org-that-nobody-should-find",
+        "default_headers": {"x-token": "header-that-nobody-should-find"},
+        "default_query": {"code": "query-that-nobody-should-find"},
+        "base_url": server.url.replace("//", "//name:password-that-nobody-should-find@"),
+    }
+    with new_client(answers, server, **hidden) as client:
+        for streamed in (False, True):
+            chat(client, "A prompt to be found", streamed, extra_headers={"cookie": "cookie-that-nobody-should-find"})
+            chat(client, "refuse this", streamed)
+    folder = memory.location
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    everything = b"".join(str(path).encode() + path.read_bytes() for path in files)
+    assert b"chat.completion" in everything  # the answers are there, and not compressed
+    assert b"should-find" not in everything
+    assert b"should-find" not in repr([server.requests[0].body]).encode()
+    assert any("should-find" in str(request.headers) for request in server.requests)
 
 
 # --- what is not kept -----------------------------------------------------------------------------------------
