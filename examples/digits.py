@@ -8,7 +8,7 @@ from scipy import ndimage
 
 ZOOM = 3
 SIZE = 7
-ANGLES = np.arange(8) * np.pi / 8
+ANGLES = np.arange(6) * np.pi / 6
 WIDTHS = (3.0, 5.0)
 
 Images = NDArray[np.float64]
