@@ -58,7 +58,7 @@ class AsyncMemorizedFunc(MemorizedFunc):
             if held.where == NOWHERE:
                 return await self.func(*args, **kwargs)
             if held.where == IN_MEMORY and await self._may_serve_here(call, held, turn):
-                self._count_hit(held.cost)
+                self._recall.hit(held.cost)
                 return held.value if held.payload is None else loads(held.payload)
             if held.where == IN_STORE:
                 if await _on_thread(self._find, call, turn) is not None:
@@ -85,7 +85,7 @@ class AsyncMemorizedFunc(MemorizedFunc):
         """Return a reference to the function's result, which is computed if it is not kept."""
         call = await self._address_of(args, kwargs)
         if await _on_thread(self._is_kept, call):
-            self._count_hit(0.0)
+            self._recall.hit(0.0)
             return await _on_thread(self._result, call)
         value = await self(*args, **kwargs)
         result: MemorizedResult | NotMemorizedResult = NotMemorizedResult(value)

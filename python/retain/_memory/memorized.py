@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from retain._memory.place import Place
 
 _SKEW = 60.0
-_MANY = 1000
 
 
 class Settings(NamedTuple):
@@ -144,10 +143,6 @@ class MemorizedFunc(Telling):
         # Whether a result that is held may be returned as it is.
         self._is_plain = settings.callback is None and settings.verbose <= 1 and self._life is None
         self._told: set[Any] = set()
-        self._hits = self._misses = 0
-        self._saved = self._spent = 0.0
-        # Of these, the store knows.
-        self._counted = (0, 0, 0.0, 0.0)
         self._update_wrapper(func)
         place.functions.add(self)
 
@@ -210,7 +205,7 @@ class MemorizedFunc(Telling):
         """
         call = self._address(*args, **kwargs)
         if self._is_kept(call):
-            self._count_hit(0.0)
+            self._recall.hit(0.0)
             return self._result(call)
         value = self(*args, **kwargs)
         return self._result(call) if self._is_kept(call, validate=False) else NotMemorizedResult(value)
@@ -253,8 +248,8 @@ class MemorizedFunc(Telling):
         """Return what it was good for."""
         kept = next((row for row in self._store().functions() if row[0] == self.func_id), None)
         entries, size = (0, 0) if kept is None else kept[1:3]
-        hits, saved = self._recall.counts()
-        return CacheInfo(self._hits + hits, self._misses, self._saved + saved, entries, size)
+        hits, misses, saved, _ = self._recall.counts()
+        return CacheInfo(hits, misses, saved, entries, size)
 
     @property
     def func_code_info(self) -> tuple[str, str | None, int]:
@@ -292,7 +287,7 @@ class MemorizedFunc(Telling):
                 if found is not None:
                     return turn[2]
             elif self._may_serve(call, held, turn):
-                self._count_hit(held.cost)
+                self._recall.hit(held.cost)
                 return held.value if held.payload is None else loads(held.payload)
             else:
                 self._tier.remove(key)
@@ -377,8 +372,7 @@ class MemorizedFunc(Telling):
     def _after(self, begun: Begun, turn: list[Any], value: Any, cost: float) -> Held:
         """Keep what was computed."""
         call = begun.call
-        self._misses += 1
-        self._spent += cost
+        self._recall.missed(cost)
         held = self._keep(begun, value, cost)
         turn[2] = value
         self._say_computed(call, cost)
@@ -477,7 +471,7 @@ class MemorizedFunc(Telling):
             shown = lines.call_text(self.func, turn[0], turn[1])
             self.warn(f"Exception while loading results for {shown}\n {traceback.format_exc()}")
             return None
-        self._count_hit(cost)
+        self._recall.hit(cost)
         if self._verbose > 4:
             lines.took(self.func, time.perf_counter() - start, "cache loaded ")
         turn[2] = value
@@ -549,18 +543,9 @@ class MemorizedFunc(Telling):
 
         self._store().describe(self.func_id, version, description(self))
 
-    def _count_hit(self, cost: float) -> None:
-        self._hits += 1
-        self._saved += cost
-        if self._hits - self._counted[0] >= _MANY:
-            self._tell_counts()
-
     def _tell_counts(self) -> None:
-        self._recall.tell()
-        now = (self._hits, self._misses, self._saved, self._spent)
-        before, self._counted = self._counted, now
-        new = [have - had for have, had in zip(now, before, strict=True)]
-        if not (new[0] or new[1]):
+        new = self._recall.tell()
+        if new is None:
             return
         try:
             self._store().count(self.func_id, *new)

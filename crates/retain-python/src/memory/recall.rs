@@ -1,6 +1,5 @@
 //! The way of a call that was computed before: from what this process holds, or from the store.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -51,11 +50,39 @@ pub(crate) struct Recall {
     counts: Counts,
 }
 
+/// What the calls came to, and what of that the store was told.
 #[derive(Default)]
-struct Counts {
-    hits: AtomicU64,
-    /// Seconds that hits saved, and what the store was told of both.
-    saved: Mutex<(f64, u64, f64)>,
+struct Counts(Mutex<(Totals, Totals)>);
+
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    hits: u64,
+    misses: u64,
+    /// Seconds that hits saved, and that misses took.
+    saved: f64,
+    spent: f64,
+}
+
+impl Counts {
+    fn with<R>(&self, run: impl FnOnce(&mut Totals, &mut Totals) -> R) -> R {
+        let mut both = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (now, told) = &mut *both;
+        run(now, told)
+    }
+
+    /// What came since this was asked last.
+    fn news(&self) -> Totals {
+        self.with(|now, told| {
+            let news = Totals {
+                hits: now.hits - told.hits,
+                misses: now.misses - told.misses,
+                saved: now.saved - told.saved,
+                spent: now.spent - told.spent,
+            };
+            *told = *now;
+            news
+        })
+    }
 }
 
 #[pymethods]
@@ -97,7 +124,7 @@ impl Recall {
         let _stay = Stay::begin();
         let call = self.address.get().call(py, args, Some(kwargs))?;
         let Some(store) = self.store.get() else {
-            return missed(py, &call, false, None);
+            return absent(py, &call, false, None);
         };
         let folder = store.get().folder();
         let removals = folder.removals();
@@ -111,32 +138,32 @@ impl Recall {
                     None => held.value.bind(py).clone(),
                     Some(payload) => self.loads.bind(py).call1((payload.bind(py),))?,
                 };
-                self.count(py, held.cost);
+                self.hit(py, held.cost);
                 return Ok(value);
             }
-            return missed(py, &call, false, None);
+            return absent(py, &call, false, None);
         }
         let key = Key::from_bytes(&call);
         let Ok(found) = py.detach(|| folder.get(&key)) else {
             // It is asked again where what ails it is told.
-            return missed(py, &call, false, None);
+            return absent(py, &call, false, None);
         };
         let Some(found) = found else {
-            return missed(py, &call, true, None);
+            return absent(py, &call, true, None);
         };
         if !self.is_young(unix(found.record.created)) {
-            return missed(py, &call, false, None);
+            return absent(py, &call, false, None);
         }
         match &found.value {
             Value::Bytes(bytes) if !self.mapped && !Block::is_file(bytes) => {}
-            _ => return missed(py, &call, true, Some(found_in_python(py, found)?)),
+            _ => return absent(py, &call, true, Some(found_in_python(py, found)?)),
         }
         let Found {
             record,
             value: Value::Bytes(bytes),
         } = found
         else {
-            return missed(py, &call, false, None);
+            return absent(py, &call, false, None);
         };
         let payload = PyBytes::new(py, &bytes);
         let value = match self.loads.bind(py).call1((&payload,)) {
@@ -144,7 +171,7 @@ impl Recall {
             Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
                 // As above.
                 discard(py, error);
-                return missed(py, &call, false, None);
+                return absent(py, &call, false, None);
             }
             Err(error) => return Err(error),
         };
@@ -154,39 +181,55 @@ impl Recall {
             let held = Held::here(as_held(&value, &payload), terms, removals);
             tier.put(&call, &Bound::new(py, held)?);
         }
-        self.count(py, cost);
+        self.hit(py, cost);
         Ok(value)
     }
 
-    /// How many hits there were, and how many seconds they saved.
-    fn counts(&self) -> (u64, f64) {
-        let saved = self.counts.saved.lock();
-        let (saved, ..) = *saved.unwrap_or_else(PoisonError::into_inner);
-        (self.counts.hits.load(Relaxed), saved)
+    /// How many hits and misses there were, and how many seconds they saved and took.
+    fn counts(&self) -> (u64, u64, f64, f64) {
+        self.counts
+            .with(|now, _| (now.hits, now.misses, now.saved, now.spent))
     }
 
-    /// Tells the store of the hits since it was told last.
-    fn tell(&self, py: Python<'_>) {
-        let Some(store) = self.store.get() else {
-            return;
-        };
-        let tally = {
-            let mut saved = self.counts.saved.lock();
-            let (saved, told_hits, told_saved) =
-                &mut **saved.as_mut().unwrap_or_else(|poisoned| poisoned.get_mut());
-            let hits = self.counts.hits.load(Relaxed);
-            let tally = Tally {
-                hits: hits - *told_hits,
-                saved: Duration::try_from_secs_f64(*saved - *told_saved).unwrap_or_default(),
-                ..Tally::default()
-            };
-            (*told_hits, *told_saved) = (hits, *saved);
-            tally
-        };
-        if tally.hits > 0 {
-            let folder = store.get().folder();
-            py.detach(|| folder.count(&self.function, tally));
+    /// Counts a hit that saved so many seconds.
+    fn hit(&self, py: Python<'_>, cost: f64) {
+        let hits = self.counts.with(|now, _| {
+            now.hits += 1;
+            now.saved += cost;
+            now.hits
+        });
+        if hits.is_multiple_of(MANY) && self.store.get().is_some() {
+            self.tell(py);
         }
+    }
+
+    /// Counts a miss that took so many seconds.
+    fn missed(&self, cost: f64) {
+        self.counts.with(|now, _| {
+            now.misses += 1;
+            now.spent += cost;
+        });
+    }
+
+    /// Tells the store of what was counted since it was told last; returns it where no store is known.
+    fn tell(&self, py: Python<'_>) -> Option<(u64, u64, f64, f64)> {
+        let news = self.counts.news();
+        if news.hits == 0 && news.misses == 0 {
+            return None;
+        }
+        let Some(store) = self.store.get() else {
+            return Some((news.hits, news.misses, news.saved, news.spent));
+        };
+        let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let tally = Tally {
+            hits: news.hits,
+            misses: news.misses,
+            saved: seconds(news.saved),
+            spent: seconds(news.spent),
+        };
+        let folder = store.get().folder();
+        py.detach(|| folder.count(&self.function, tally));
+        None
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -201,23 +244,9 @@ impl Recall {
             (-SKEW..life).contains(&age)
         })
     }
-
-    fn count(&self, py: Python<'_>, cost: f64) {
-        let hits = self.counts.hits.fetch_add(1, Relaxed) + 1;
-        {
-            let mut saved = self.counts.saved.lock();
-            saved
-                .as_mut()
-                .unwrap_or_else(|poisoned| poisoned.get_mut())
-                .0 += cost;
-        }
-        if hits.is_multiple_of(MANY) {
-            self.tell(py);
-        }
-    }
 }
 
-fn missed<'py>(
+fn absent<'py>(
     py: Python<'py>,
     call: &[u8; Key::LEN],
     looked: bool,
