@@ -15,6 +15,7 @@ from types import FunctionType, SimpleNamespace
 
 import pytest
 from retain._memoize import _signature
+from retain._memory.reprs import about
 from retain._retain import Address
 
 
@@ -468,3 +469,29 @@ def test_code_objects_are_no_arguments_of_a_wrong_type():
     with pytest.raises(TypeError):
         Address(3, ([], 0, 0, "kept", "kept")).version()
     assert isinstance(address(FunctionType(area.__code__, {})).version(), bytes)
+
+
+def test_arguments_are_told_at_a_glance_as_they_are_told_at_length():
+    def function(a, b=None, *rest, c=1.5, **more): ...
+
+    def bare(): ...
+
+    who = address(function)
+    texts = ["x", "", 'quo"te', "back\\slash", "tab\t\n\r\x00\x1f\x7f", "é名", "it's", "a" * 80, b"bytes\xff", b""]
+    at_a_glance = [1, -1, True, None, 0.1, float("nan"), 1e300, 2**63 - 1, *texts]
+    for value in at_a_glance:
+        for args, kwargs in [((value,), {}), ((1, value), {"c": value})]:
+            told = who.told(args, kwargs)
+            assert told is not None or len(repr(value)) > 80
+            assert told in {None, about(who.bind(*args, **kwargs))}
+    for args, kwargs in [
+        ((1, 2, 3), {}),
+        ((1,), {"d": 1}),
+        (([],), {}),
+        ((2**64,), {}),
+        (("a" * 81,), {}),
+        (("\ud800",), {}),
+    ]:
+        assert who.told(args, kwargs) in {None, about(who.bind(*args, **kwargs))}
+    assert address(bare).told((), {}) == about({}) == b'{"input_args":{}}'
+    assert address(function, ignore=["a", "rest", "more"]).told((1,), {}) == b'{"input_args":{"b":"None","c":"1.5"}}'

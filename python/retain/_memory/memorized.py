@@ -362,7 +362,7 @@ class MemorizedFunc(Telling):
         """Say what is about to be computed, and note its arguments as they are now."""
         self._say_computing(call, turn)
         try:
-            told = about(self._address.bind(*turn[0], **turn[1]))
+            told = self._address.told(turn[0], turn[1]) or about(self._address.bind(*turn[0], **turn[1]))
         except Exception:  # noqa: BLE001 - no more than a description
             told = b""
         begun = Begun(call, self.func_id, told, self._place.removals())

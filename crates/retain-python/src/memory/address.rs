@@ -11,6 +11,7 @@ use retain_key::{Code, Encoder, KeyHasher};
 use retain_store::Key;
 use smallvec::SmallVec;
 
+use super::told::{quote, tell};
 use crate::binder::{Binder, BoundArguments, ROOM};
 use crate::callable::Call;
 use crate::compare::items;
@@ -30,6 +31,8 @@ pub(crate) struct Address {
     binder: Binder,
     /// The codes of the names of the parameters that count.
     names: Box<[Code]>,
+    /// The same names as JSON.
+    quoted: Box<[String]>,
 }
 
 #[pymethods]
@@ -46,15 +49,20 @@ impl Address {
     ) -> PyResult<Self> {
         let py = function.py();
         let binder = binder_of(parameters);
-        let name = |name: &Bound<'_, PyAny>| {
+        let (mut names, mut quoted) = (Vec::new(), Vec::new());
+        for name in binder.kept() {
+            let name = name.bind(py).cast::<PyString>()?.to_string_lossy();
             let mut hasher = KeyHasher::new();
-            hasher.str(&name.cast::<PyString>()?.to_string_lossy());
-            Ok(hasher.code())
-        };
-        let names: PyResult<_> = binder.kept().map(|kept| name(kept.bind(py))).collect();
+            hasher.str(&name);
+            names.push(hasher.code());
+            let mut text = String::new();
+            quote(&mut text, &name);
+            quoted.push(text);
+        }
         Ok(Self {
             watched: Watched::new(function, track, depends, version)?,
-            names: names?,
+            names: names.into(),
+            quoted: quoted.into(),
             binder,
         })
     }
@@ -100,6 +108,46 @@ impl Address {
     ) -> PyResult<Bound<'py, PyDict>> {
         let _stay = Stay::begin();
         self.with(py, args, kwargs, |bound| self.describe(py, &bound))
+    }
+
+    /// The arguments in a few words, as `reprs.about` tells them; None if that takes more than a glance.
+    fn told<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        /// So many are told.
+        const MOST: usize = 24;
+        let _stay = Stay::begin();
+        self.with(py, args, Some(kwargs), |bound| {
+            let (keeps_rest, keeps_named) = self.binder.keeps_rests();
+            if bound.values.len() != self.names.len() || self.names.len() + 2 > MOST {
+                return Ok(None);
+            }
+            let mut out = String::from("{\"input_args\":{");
+            let begun = out.len();
+            for (name, value) in self.quoted.iter().zip(bound.values) {
+                // SAFETY: the values are alive, says `with`.
+                let value = unsafe { Bound::from_borrowed_ptr(py, *value) };
+                if !tell(&mut out, begun, name, &value)? {
+                    return Ok(None);
+                }
+            }
+            for (keeps, name, text) in [
+                (keeps_rest, "\"*\"", "\"()\""),
+                (keeps_named, "\"**\"", "\"{}\""),
+            ] {
+                if keeps {
+                    if out.len() > begun {
+                        out.push(',');
+                    }
+                    out.extend([name, ":", text]);
+                }
+            }
+            out.push_str("}}");
+            Ok(Some(PyBytes::new(py, out.as_bytes())))
+        })
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

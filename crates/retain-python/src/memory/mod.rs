@@ -6,6 +6,7 @@ mod lead;
 mod recall;
 mod store;
 mod tier;
+mod told;
 
 pub(crate) use address::Address;
 pub(crate) use lead::{Lead, Owner};
