@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 
 import functions
+import retain
 
 SMALL, LARGE, MIXED = 20, 2, 1
 
@@ -54,7 +55,7 @@ def ask(cached):
 def run(flips, layout, seed, key=None, report=lambda text: None):
     """Return what came of it, as a dict of numbers."""
     chance = random.Random(seed)
-    found = {"flips": 0, "wrong": 0, "raised": 0, "computed": 0}
+    found = {"flips": 0, "wrong": 0, "raised": 0, "computed": 0, "refused": 0}
     with tempfile.TemporaryDirectory(prefix="retain-flips-") as top:
         whole = Path(top, "whole")
         fill(whole, layout, key)
@@ -64,11 +65,15 @@ def run(flips, layout, seed, key=None, report=lambda text: None):
             # A folder whose permissions let others write to it is refused.
             folder.chmod(0o700)
             is_open = chance.random() < 0.5
-            where = None
+            where = None if is_open else flip(folder, chance)
             try:
-                if not is_open:
-                    where = flip(folder, chance)
                 cached, memory = functions.memorized(folder, layout, key=key, ram_bytes=0)
+            except retain.StoreError:
+                # Who cannot tell what the folder is says so before anything is called.
+                assert where[0] == "retain-store", where
+                found["refused"] += 1
+                continue
+            try:
                 if is_open:
                     ask(cached)
                     where = flip(folder, chance)
@@ -82,11 +87,11 @@ def run(flips, layout, seed, key=None, report=lambda text: None):
             except Exception as error:
                 found["raised"] += 1
                 report(f"\n{where} open={is_open}: {type(error).__name__}: {error}\n")
-            found["flips"] += 1
             del cached, memory
             shutil.rmtree(folder)
             if trial % 50 == 0:
                 report(f"\r{found}")
+    found["flips"] = flips
     return found
 
 

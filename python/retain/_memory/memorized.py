@@ -299,7 +299,7 @@ class MemorizedFunc(Telling):
     def _may_serve(self, call: bytes, held: Held, turn: list[Any]) -> bool:
         """Tell whether a result held in memory is one still."""
         now = self._place.removals()
-        if held.removals != now:
+        if now is None or held.removals != now:
             if now is None:
                 self._place.forget()
             return False
