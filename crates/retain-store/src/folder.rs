@@ -1,15 +1,33 @@
 //! A folder of entries: what programs use.
 
+mod keeper;
+mod marker;
+mod notes;
+mod place;
+mod removals;
+mod trust;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use crate::gate;
 
 use crate::indexed::Indexed;
 use crate::lead::Flights;
 use crate::plain::Plain;
-use crate::shelf::{Clock, Progress, Shelf};
+use crate::shelf::{Clock, Progress, SKEW, Shelf};
 use crate::{Body, Entry, Error, Found, Key, Lead, New, Owner, Record};
+
+use keeper::{Keeper, Kept};
+use notes::Notes;
+
+pub(crate) use marker::{MARKER, furnish};
+pub(crate) use removals::Removals;
+
+/// Uses that are written with one put.
+const USES: usize = 32;
 
 /// How a folder keeps its entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -124,6 +142,7 @@ pub struct Verified {
 #[derive(Clone)]
 pub struct Folder {
     inner: Arc<Inner>,
+    _keeper: Arc<Stop>,
 }
 
 struct Inner {
@@ -133,6 +152,9 @@ struct Inner {
     clock: Clock,
     shelf: Box<dyn Shelf>,
     flights: Flights,
+    removals: Arc<Removals>,
+    notes: Mutex<Notes>,
+    keeper: Keeper,
 }
 
 impl Folder {
@@ -153,29 +175,41 @@ impl Folder {
             max_items,
             max_age,
         } = *options;
-        std::fs::create_dir_all(path).map_err(|source| Error::Io {
+        let path = std::path::absolute(path).map_err(|source| Error::Io {
             path: path.to_path_buf(),
             source,
         })?;
+        let layout = marker::layout_of(&path, layout)?;
+        if key.is_none() {
+            trust::check(&path)?;
+        }
+        let removals = Arc::new(Removals::new(&path));
+        removals.open().map_err(|source| Error::Io {
+            path: path.clone(),
+            source,
+        })?;
+        let shelf: Box<dyn Shelf> = match layout {
+            Layout::Plain => Box::new(Plain::new(&path, key, clock.clone())),
+            _ => Box::new(Indexed::new(&path, key, removals.clone(), clock.clone())),
+        };
+        let inner = Arc::new(Inner {
+            flights: Flights::new(&path),
+            path,
+            layout,
+            bounds: Bounds {
+                max_bytes,
+                max_items,
+                max_age,
+            },
+            shelf,
+            clock,
+            removals,
+            notes: Mutex::default(),
+            keeper: Keeper::default(),
+        });
         Ok(Self {
-            inner: Arc::new(Inner {
-                path: path.to_path_buf(),
-                layout: match layout {
-                    Layout::Auto => Layout::Indexed,
-                    layout => layout,
-                },
-                bounds: Bounds {
-                    max_bytes,
-                    max_items,
-                    max_age,
-                },
-                shelf: match layout {
-                    Layout::Plain => Box::new(Plain::new(path, key, clock.clone())),
-                    _ => Box::new(Indexed::new(path, clock.clone())),
-                },
-                clock,
-                flights: Flights::new(path),
-            }),
+            _keeper: Arc::new(Stop(inner.clone())),
+            inner,
         })
     }
 
@@ -196,7 +230,18 @@ impl Folder {
     /// # Errors
     /// If the folder cannot be read.
     pub fn get(&self, key: &Key) -> Result<Option<Found>, Error> {
-        self.inner.shelf.get(key)
+        let Some(found) = self.inner.shelf.get(key)? else {
+            return Ok(None);
+        };
+        let now = self.inner.clock.now();
+        if self.inner.is_over(&found.record, now) {
+            return Ok(None);
+        }
+        if notes::is_due(&found.record, now) {
+            self.inner.note(|notes| notes.used(key, now));
+            Inner::awake(&self.inner, false);
+        }
+        Ok(Some(found))
     }
 
     /// What is known of the entry that [`Self::get`] would find. This is no use of it.
@@ -204,7 +249,9 @@ impl Folder {
     /// # Errors
     /// If the folder cannot be read.
     pub fn contains(&self, key: &Key) -> Result<Option<Record>, Error> {
-        self.inner.shelf.record(key)
+        let now = self.inner.clock.now();
+        let record = self.inner.shelf.record(key)?;
+        Ok(record.filter(|record| !self.inner.is_over(record, now)))
     }
 
     /// Keeps an entry, in place of what its key had, and makes room for it if the folder is full. When this returns,
@@ -213,7 +260,17 @@ impl Folder {
     /// # Errors
     /// If the folder cannot be written to. It is as it was then, or lacks the entry.
     pub fn put(&self, new: &New<'_>, body: Body<'_>) -> Result<(), Error> {
-        self.inner.shelf.keep(new, body, &self.inner.bounds)
+        let bounds = &self.inner.bounds;
+        // What leaves depends upon what was used, up to now.
+        let uses = if bounds.max_bytes.is_some() || bounds.max_items.is_some() {
+            self.inner.note(|notes| notes.some_uses(USES))
+        } else {
+            Vec::new()
+        };
+        self.inner.revive()?;
+        self.inner.shelf.keep(new, body, bounds, &uses)?;
+        Inner::awake(&self.inner, self.inner.shelf.is_behind());
+        Ok(())
     }
 
     /// Where the file is begun that is then put as a [`Body::File`].
@@ -221,6 +278,7 @@ impl Folder {
     /// # Errors
     /// If its folder cannot be made.
     pub fn blob(&self, key: &Key) -> Result<PathBuf, Error> {
+        self.inner.revive()?;
         self.inner.shelf.blob(key)
     }
 
@@ -229,7 +287,11 @@ impl Folder {
     /// # Errors
     /// If the folder cannot be written to.
     pub fn remove(&self, key: &Key) -> Result<bool, Error> {
-        self.inner.shelf.remove(key)
+        let removed = self.inner.shelf.remove(key)?;
+        if removed {
+            self.inner.removed();
+        }
+        Ok(removed)
     }
 
     /// Shows every entry, in no order, those that have ended included, until `visit` breaks.
@@ -245,7 +307,10 @@ impl Folder {
     /// # Errors
     /// If the folder cannot be written to.
     pub fn clear(&self, function: Option<&str>) -> Result<u64, Error> {
-        self.inner.shelf.clear(function)
+        let removed = self.inner.shelf.clear(function);
+        // Some are removed even if not all could be.
+        self.inner.removed();
+        removed
     }
 
     /// Removes what has ended and what is more than `to`, besides the folder's own bounds.
@@ -253,7 +318,17 @@ impl Folder {
     /// # Errors
     /// If the folder cannot be written to.
     pub fn reduce(&self, to: Bounds) -> Result<Freed, Error> {
-        self.inner.shelf.reduce(&to)
+        self.write_notes()?;
+        let bounds = &self.inner.bounds;
+        let freed = self.inner.shelf.reduce(&Bounds {
+            max_bytes: least(to.max_bytes, bounds.max_bytes),
+            max_items: least(to.max_items, bounds.max_items),
+            max_age: least(to.max_age, bounds.max_age),
+        })?;
+        if freed.items > 0 {
+            self.inner.removed();
+        }
+        Ok(freed)
     }
 
     /// Leads the computation of a call on behalf of `owner`: waits while another thread or process does. If its owner
@@ -277,7 +352,7 @@ impl Folder {
     /// [`Self::clear`], [`Self::verify`]. `None` if the folder is gone.
     #[must_use]
     pub fn removals(&self) -> Option<u64> {
-        Some(0)
+        self.inner.removals.count()
     }
 
     /// Keeps what a version of a function consists of, unless that is known.
@@ -285,6 +360,7 @@ impl Folder {
     /// # Errors
     /// If the folder cannot be written to.
     pub fn describe(&self, function: &str, version: &[u8; 32], text: &str) -> Result<(), Error> {
+        self.inner.revive()?;
         self.inner.shelf.describe(function, version, text)
     }
 
@@ -298,7 +374,8 @@ impl Folder {
 
     /// Adds to the tally of a function. It is written later: with a put, after a few seconds, or by [`Self::flush`].
     pub fn count(&self, function: &str, tally: Tally) {
-        let _ = self.inner.shelf.count(&[(function.to_owned(), tally)]);
+        self.inner.note(|notes| notes.counted(function, tally));
+        Inner::awake(&self.inner, false);
     }
 
     /// What is kept of every function, by name.
@@ -306,7 +383,10 @@ impl Folder {
     /// # Errors
     /// If the folder cannot be read.
     pub fn functions(&self) -> Result<Vec<Statistics>, Error> {
-        self.inner.shelf.functions()
+        let mut functions = self.inner.shelf.functions()?;
+        // What is noted and not written yet counts too.
+        self.inner.note(|notes| notes.add_to(&mut functions));
+        Ok(functions)
     }
 
     /// Reads and checks every entry, and removes those that are damaged. `progress` is told how many are done and how
@@ -319,7 +399,11 @@ impl Folder {
         progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
     ) -> Result<Verified, Error> {
         let progress: &mut Progress<'_> = progress;
-        self.inner.shelf.verify(progress)
+        let verified = self.inner.shelf.verify(progress)?;
+        if !verified.damaged.is_empty() {
+            self.inner.removed();
+        }
+        Ok(verified)
     }
 
     /// Writes what is only noted so far: uses and tallies.
@@ -327,8 +411,97 @@ impl Folder {
     /// # Errors
     /// If the folder cannot be written to.
     pub fn flush(&self) -> Result<(), Error> {
-        let _ = self.inner.clock.now();
+        self.write_notes()
+    }
+
+    fn write_notes(&self) -> Result<(), Error> {
+        self.inner.write_notes()
+    }
+}
+
+impl Inner {
+    /// Whether an entry is too old, or says that it is from the future while its age matters.
+    fn is_over(&self, record: &Record, now: SystemTime) -> bool {
+        let age = now.duration_since(record.created);
+        let max_age = self.bounds.max_age;
+        match age {
+            Ok(age) => max_age.is_some_and(|max_age| age >= max_age),
+            Err(ahead) => {
+                ahead.duration() > SKEW && (max_age.is_some() || record.expires.is_some())
+            }
+        }
+    }
+
+    /// Makes the folder again if it was deleted.
+    fn revive(&self) -> Result<(), Error> {
+        let _inside = gate::enter();
+        if self.removals.count().is_some() {
+            return Ok(());
+        }
+        furnish(&self.path, self.layout)
+            .and_then(|()| self.removals.open())
+            .map_err(|source| Error::Io {
+                path: self.path.clone(),
+                source,
+            })
+    }
+
+    /// Does something with what is noted, while nobody forks.
+    fn note<T>(&self, what: impl FnOnce(&mut Notes) -> T) -> T {
+        let _inside = gate::enter();
+        what(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write_notes(&self) -> Result<(), Error> {
+        let uses = self.note(|notes| notes.some_uses(usize::MAX));
+        if !uses.is_empty() {
+            self.shelf.touch(&uses)?;
+        }
+        let tallies = self.note(Notes::tallies);
+        if !tallies.is_empty() {
+            self.shelf.count(&tallies)?;
+        }
         Ok(())
+    }
+
+    /// Tells other processes that something was removed. If they cannot be told, it is removed all the same.
+    fn removed(&self) {
+        let _inside = gate::enter();
+        let _ = self.removals.add();
+    }
+
+    /// Has the background look after what is to be done; at once if `now`.
+    fn awake(inner: &Arc<Self>, now: bool) {
+        inner.keeper.awake(inner, now);
+    }
+}
+
+impl Kept for Inner {
+    fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
+    fn tend(&self, is_idle: bool) {
+        // Whoever puts next finds out what is wrong here.
+        let _ = self.write_notes();
+        let _ = self.shelf.tend(&self.bounds, is_idle);
+    }
+}
+
+/// Ends what is done in the background with the last clone of a folder.
+struct Stop(Arc<Inner>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.keeper.stop();
+        let _ = self.0.write_notes();
+    }
+}
+
+fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 

@@ -1,210 +1,621 @@
 //! A database of entries, with files for the large ones.
+//!
+//! A row is one entry: a get reads that, and nothing else. What it holds is checked as a whole, key and all, so that no
+//! damage to the database makes a wrong value of it.
+
+mod connection;
+mod evict;
+mod rows;
+mod survey;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::SystemTime;
 
-use crate::folder::{Bounds, Freed, Statistics, Tally, Verified, Version};
+use retain_format::Publication;
+use rusqlite::wal::CheckpointMode;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::folder::{Bounds, Freed, Removals, Statistics, Tally, Verified, Version};
+use crate::seal::{self, Check, Facts, Seal};
 use crate::shelf::{Clock, Progress, Shelf};
 use crate::{Body, Entry, Error, Found, Key, New, Record, Store, Value};
+use connection::{Failure, Pool, lock};
+use evict::Evictor;
+use rows::{Slim, millis};
 
-type Kept = (String, Record, Option<Vec<u8>>);
+/// Entries that may leave with one put.
+const STEPS: usize = 16;
+/// Bytes of the log from which on it is worth to be moved into the database.
+const LOG: u64 = 4 << 20;
+/// Frames of the log from which on a writer waits until it is moved.
+const LONG_LOG: i32 = 16_000;
 
 /// The layout [`Layout::Indexed`](crate::Layout::Indexed).
 pub(crate) struct Indexed {
-    path: PathBuf,
+    folder: PathBuf,
+    pool: Arc<Pool>,
+    seal: Seal,
     clock: Clock,
-    entries: Mutex<HashMap<Key, Kept>>,
-    tallies: Mutex<HashMap<String, Tally>>,
-    versions: Mutex<Vec<(String, Version)>>,
+    evictor: Mutex<Evictor>,
+    /// The ids of versions, with the function that each is of.
+    known: Mutex<HashMap<[u8; 32], (String, i64)>>,
+    puts: AtomicU64,
+    /// Bytes written since the log was last moved.
+    log: AtomicU64,
+    is_over: AtomicBool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// What is put.
+struct Row<'a> {
+    id: i64,
+    created: i64,
+    expires: Option<i64>,
+    cost: i64,
+    mark: [u8; 40],
+    /// The bytes, or the length of the file.
+    value: Result<&'a [u8], u64>,
+    new: &'a New<'a>,
+}
+
+impl Row<'_> {
+    fn size(&self) -> u64 {
+        self.value
+            .map_or_else(|len| len, |bytes| bytes.len() as u64)
+    }
 }
 
 impl Indexed {
-    pub(crate) fn new(path: &Path, clock: Clock) -> Self {
+    pub(crate) fn new(
+        folder: &Path,
+        key: Option<[u8; 32]>,
+        removals: Arc<Removals>,
+        clock: Clock,
+    ) -> Self {
         Self {
-            path: path.to_path_buf(),
+            folder: folder.to_path_buf(),
+            pool: Pool::new(folder, removals),
+            seal: Seal::new(key),
             clock,
-            entries: Mutex::default(),
-            tallies: Mutex::default(),
-            versions: Mutex::default(),
+            evictor: Mutex::new(Evictor::new()),
+            known: Mutex::default(),
+            puts: AtomicU64::new(0),
+            log: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
         }
     }
 
-    fn io(&self, source: std::io::Error) -> Error {
+    fn now(&self) -> i64 {
+        millis(self.clock.now())
+    }
+
+    fn io(path: &Path, source: std::io::Error) -> Error {
         Error::Io {
-            path: self.path.clone(),
+            path: path.to_path_buf(),
             source,
         }
     }
+
+    /// The entry of a key, and when it was last used.
+    fn load(&self, key: &Key) -> Result<Option<Found>, Error> {
+        let now = self.now();
+        let found = self.pool.read(|db| {
+            db.prepare_cached(
+                "SELECT created, used, expires, cost, mark, about, value FROM entries WHERE id = ?",
+            )?
+            .query_row([rows::id_of(key)], |row| {
+                // A row that is damaged is none.
+                Ok(self.read(key, now, row).unwrap_or(None))
+            })
+            .optional()
+        })?;
+        let Some((mut found, check)) = found.flatten().flatten() else {
+            return Ok(None);
+        };
+        if let Value::File(path) = &found.value
+            && self.seal.is_keyed()
+        {
+            let Ok(bytes) = std::fs::read(path) else {
+                return Ok(None);
+            };
+            if !seal::is_same(&self.check(key, &found.record, true, &bytes), &check) {
+                return Ok(None);
+            }
+            found.value = Value::Bytes(bytes);
+        }
+        Ok(Some(found))
+    }
+
+    fn read(
+        &self,
+        key: &Key,
+        now: i64,
+        row: &rusqlite::Row<'_>,
+    ) -> rusqlite::Result<Option<(Found, Check)>> {
+        let expires: Option<i64> = row.get(2)?;
+        let created = row.get(0)?;
+        if rows::is_over(created, expires, now, None) {
+            return Ok(None);
+        }
+        let mark = rows::bytes(row, 4)?;
+        let (Some(rest), Some(check)) = (mark.first_chunk::<24>(), mark.last_chunk::<16>()) else {
+            return Ok(None);
+        };
+        if rest[..] != key.arguments[8..] || mark.len() != 40 {
+            return Ok(None);
+        }
+        let mut record = Record {
+            created: rows::time(created),
+            used: rows::time(row.get(1)?),
+            expires: expires.map(rows::time),
+            cost: rows::span(row.get(3)?),
+            size: 0,
+            about: rows::bytes(row, 5)?.to_vec(),
+        };
+        let value = row.get_ref(6)?;
+        let value = if let Ok(bytes) = value.as_blob() {
+            record.size = bytes.len() as u64;
+            if !seal::is_same(&self.check(key, &record, false, bytes), check) {
+                return Ok(None);
+            }
+            Value::Bytes(bytes.to_vec())
+        } else {
+            record.size = u64::try_from(value.as_i64()?).unwrap_or(0);
+            // With a secret, the check covers the file too.
+            if !self.seal.is_keyed() && !seal::is_same(&self.check(key, &record, true, &[]), check)
+            {
+                return Ok(None);
+            }
+            Value::File(rows::blob_of(&self.folder, key))
+        };
+        Ok(Some((Found { record, value }, *check)))
+    }
+
+    fn check(&self, key: &Key, record: &Record, is_file: bool, value: &[u8]) -> Check {
+        self.seal.of(&facts(key, record, is_file), value)
+    }
+
+    /// Puts an entry and evicts, in one transaction.
+    fn keep_within(
+        &self,
+        new: &New<'_>,
+        body: Body<'_>,
+        bounds: &Bounds,
+        uses: &[(Key, SystemTime)],
+    ) -> Result<(), Error> {
+        let now = self.now();
+        let expires = new
+            .lives
+            .map(|lives| now.saturating_add(i64::try_from(lives.as_millis()).unwrap_or(i64::MAX)));
+        let cost = rows::micros(new.cost);
+        let (bytes, mut file) = match body {
+            Body::Bytes(bytes) => (Some(bytes), None),
+            Body::File(file) => (None, Some(file)),
+        };
+        let blob = rows::blob_of(&self.folder, &new.key);
+        let size = match (&bytes, &file) {
+            (Some(bytes), _) => bytes.len() as u64,
+            (None, Some(file)) => {
+                let state = file.file().metadata();
+                state.map_err(|error| Self::io(&blob, error))?.len()
+            }
+            (None, None) => 0,
+        };
+        let facts = Facts {
+            key: &new.key,
+            created: now,
+            expires,
+            cost,
+            size,
+            is_file: file.is_some(),
+            about: new.about,
+        };
+        let check = match (&bytes, &file) {
+            (None, Some(file)) => self
+                .seal
+                .of_file(&facts, file.file())
+                .map_err(|error| Self::io(&blob, error))?,
+            _ => self.seal.of(&facts, bytes.unwrap_or_default()),
+        };
+        let mut mark = [0; 40];
+        mark[..24].copy_from_slice(&new.key.arguments[8..]);
+        mark[24..].copy_from_slice(&check);
+        let row = Row {
+            id: rows::id_of(&new.key),
+            created: now,
+            expires,
+            cost,
+            mark,
+            value: bytes.ok_or(size),
+            new,
+        };
+        let too_much = bounds
+            .max_bytes
+            .is_some_and(|most| rows::charge(size, new.about.len() as u64).unsigned_abs() > most)
+            || bounds.max_items == Some(0);
+        if too_much {
+            self.remove(&new.key)?;
+            return Ok(());
+        }
+        let puts = self.puts.fetch_add(1, Ordering::Relaxed);
+        let is_over = self.pool.write(|db| {
+            let old = self.insert(db, &row, now)?;
+            if old.is_some_and(|old| old.is_file) {
+                // The new file takes the place of the old one at once: killed in between, there is one of them.
+                match file.take() {
+                    Some(file) => publish(file, &blob)?,
+                    None => drop(std::fs::remove_file(&blob)),
+                }
+            }
+            stamp(db, uses)?;
+            let mut evictor = lock(&self.evictor);
+            if puts % 16 == 15 {
+                evictor.sweep(db, &self.folder, bounds, now)?;
+            }
+            evictor.evict(db, &self.folder, bounds, now, Some(row.id), STEPS)
+        })?;
+        self.log.fetch_add(
+            12_288 + bytes.map_or(0, <[u8]>::len) as u64,
+            Ordering::Relaxed,
+        );
+        if is_over {
+            self.is_over.store(true, Ordering::Relaxed);
+        }
+        match file {
+            Some(file) => self.publish_late(&row, file, &blob, now),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the file of a row its name. The row was first: killed in between, there is a row too many, which is no more
+    /// than a miss.
+    fn publish_late(
+        &self,
+        row: &Row<'_>,
+        file: Publication,
+        blob: &Path,
+        now: i64,
+    ) -> Result<(), Error> {
+        let mut file = Some(file);
+        self.pool.write(|db| {
+            let there = db
+                .prepare_cached("SELECT mark FROM entries WHERE id = ?")?
+                .query_row([row.id], |row| row.get::<_, Vec<u8>>(0))
+                .optional()?;
+            match there {
+                // It was removed by now.
+                None => return Ok(Ok(())),
+                Some(mark) if mark == row.mark => {}
+                // Somebody else computed the same.
+                Some(_) => {
+                    self.insert(db, row, now)?;
+                }
+            }
+            let Some(Err(error)) = file.take().map(Publication::publish) else {
+                return Ok(Ok(()));
+            };
+            if let Some(slim) = Slim::of(db, row.id)? {
+                rows::remove(db, &self.folder, &slim)?;
+            }
+            Ok(Err(Self::io(blob, error)))
+        })?
+    }
+
+    /// Writes a row, in place of what has its id; what that was.
+    fn insert(&self, db: &Connection, row: &Row<'_>, now: i64) -> Result<Option<Slim>, Failure> {
+        let old = Slim::of(db, row.id)?;
+        let charge = rows::charge(row.size(), row.new.about.len() as u64);
+        let digest = &row.new.key.version;
+        let known = lock(&self.known)
+            .get(digest)
+            .filter(|(function, _)| function == row.new.function)
+            .map(|(_, id)| *id);
+        let same = |id| old.as_ref().filter(|old| old.version == id);
+        let grow = |id: i64| -> rusqlite::Result<bool> {
+            let (entries, bytes) = same(id).map_or((1, charge), |old| (0, charge - old.charge()));
+            let done = db
+                .prepare_cached(
+                    "UPDATE versions SET used = max(used, ?1), entries = entries + ?2, bytes = bytes + ?3
+                     WHERE id = ?4 AND digest = ?5",
+                )?
+                .execute(params![now, entries, bytes, id, digest])?;
+            if done == 0 {
+                return Ok(false);
+            }
+            db.prepare_cached(
+                "UPDATE versions SET entries = entries + ?, bytes = bytes + ? WHERE id = 0",
+            )?
+            .execute([entries, bytes])?;
+            Ok(true)
+        };
+        let version = match known {
+            Some(id) if grow(id)? => id,
+            _ => {
+                let (id, is_new) = rows::version_id(db, row.new.function, digest, now)?;
+                if is_new {
+                    lock(&self.evictor).look_again();
+                }
+                grow(id)?;
+                lock(&self.known).insert(*digest, (row.new.function.to_owned(), id));
+                id
+            }
+        };
+        if let Some(old) = &old
+            && old.version != version
+        {
+            rows::adjust(db, old.version, -1, -old.charge())?;
+        }
+        let about = (!row.new.about.is_empty()).then_some(row.new.about);
+        let mut statement = db.prepare_cached(
+            "REPLACE INTO entries(id, version, mark, created, used, expires, cost, about, value)
+             VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?;
+        match row.value {
+            Ok(bytes) => statement.execute(params![
+                row.id,
+                version,
+                row.mark,
+                row.created,
+                now,
+                row.expires,
+                row.cost,
+                about,
+                bytes
+            ])?,
+            Err(len) => statement.execute(params![
+                row.id,
+                version,
+                row.mark,
+                row.created,
+                now,
+                row.expires,
+                row.cost,
+                about,
+                i64::try_from(len).unwrap_or(i64::MAX)
+            ])?,
+        };
+        Ok(old)
+    }
+}
+
+fn facts<'a>(key: &'a Key, record: &'a Record, is_file: bool) -> Facts<'a> {
+    Facts {
+        key,
+        created: millis(record.created),
+        expires: record.expires.map(millis),
+        cost: rows::micros(record.cost),
+        size: record.size,
+        is_file,
+        about: &record.about,
+    }
+}
+
+fn publish(file: Publication, blob: &Path) -> Result<(), Failure> {
+    file.publish()
+        .map_err(|error| Failure::Other(Indexed::io(blob, error)))
+}
+
+/// Writes when entries were last asked for.
+fn stamp(db: &Connection, uses: &[(Key, SystemTime)]) -> rusqlite::Result<()> {
+    let mut versions: HashMap<i64, i64> = HashMap::new();
+    for (key, used) in uses {
+        let at = millis(*used);
+        let version = db
+            .prepare_cached("UPDATE entries SET used = ? WHERE id = ? RETURNING version")?
+            .query_row([at, rows::id_of(key)], |row| row.get(0))
+            .optional()?;
+        if let Some(version) = version {
+            let latest = versions.entry(version).or_insert(at);
+            *latest = at.max(*latest);
+        }
+    }
+    for (version, latest) in versions {
+        db.prepare_cached("UPDATE versions SET used = max(used, ?) WHERE id = ?")?
+            .execute([latest, version])?;
+    }
+    Ok(())
 }
 
 impl Store for Indexed {
     fn get(&self, key: &Key) -> Result<Option<Found>, Error> {
-        let now = self.clock.now();
-        let entries = lock(&self.entries);
-        let Some((_, record, value)) = entries.get(key) else {
-            return Ok(None);
-        };
-        if record.expires.is_some_and(|expires| expires <= now) {
-            return Ok(None);
-        }
-        Ok(Some(Found {
-            record: record.clone(),
-            value: match value {
-                Some(bytes) => Value::Bytes(bytes.clone()),
-                None => Value::File(self.blob(key)?),
-            },
-        }))
+        self.load(key)
     }
 
     fn put(&self, new: &New<'_>, body: Body<'_>) -> Result<(), Error> {
-        let (value, size) = match body {
-            Body::Bytes(bytes) => (Some(bytes.to_vec()), bytes.len() as u64),
-            Body::File(file) => {
-                let size = file
-                    .file()
-                    .metadata()
-                    .map_err(|error| self.io(error))?
-                    .len();
-                file.publish().map_err(|error| self.io(error))?;
-                (None, size)
-            }
-        };
-        let now = self.clock.now();
-        let record = Record {
-            created: now,
-            used: now,
-            expires: new.lives.map(|lives| now + lives),
-            cost: new.cost,
-            size,
-            about: new.about.to_vec(),
-        };
-        lock(&self.entries).insert(new.key, (new.function.to_owned(), record, value));
-        Ok(())
+        self.keep_within(new, body, &Bounds::default(), &[])
     }
 
     fn blob(&self, key: &Key) -> Result<PathBuf, Error> {
-        let folder = self.path.join("blobs");
-        std::fs::create_dir_all(&folder).map_err(|error| self.io(error))?;
-        Ok(folder.join(format!("{key:?}.pkl")))
+        let path = rows::blob_of(&self.folder, key);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| Self::io(folder, error))?;
+        }
+        Ok(path)
     }
 
     fn remove(&self, key: &Key) -> Result<bool, Error> {
-        Ok(lock(&self.entries).remove(key).is_some())
+        self.pool.write(|db| {
+            let Some(row) = Slim::of(db, rows::id_of(key))? else {
+                return Ok(false);
+            };
+            rows::remove(db, &self.folder, &row)?;
+            Ok(true)
+        })
     }
 
     fn list(&self, visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<(), Error> {
-        for (key, (function, record, _)) in lock(&self.entries).iter() {
-            let entry = Entry {
-                key: *key,
-                function: function.clone(),
-                record: record.clone(),
-            };
-            if visit(entry).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        self.survey(visit)
     }
 
     fn touch(&self, used: &[(Key, SystemTime)]) -> Result<(), Error> {
-        let mut entries = lock(&self.entries);
-        for (key, used) in used {
-            if let Some((_, record, _)) = entries.get_mut(key) {
-                record.used = *used;
-            }
+        // In pieces: puts go between them.
+        for used in used.chunks(64) {
+            self.pool.write(|db| Ok(stamp(db, used)?))?;
+            self.log
+                .fetch_add(4096 * used.len() as u64, Ordering::Relaxed);
         }
         Ok(())
     }
 }
 
 impl Shelf for Indexed {
-    fn keep(&self, new: &New<'_>, body: Body<'_>, _bounds: &Bounds) -> Result<(), Error> {
-        self.put(new, body)
+    fn keep(
+        &self,
+        new: &New<'_>,
+        body: Body<'_>,
+        bounds: &Bounds,
+        uses: &[(Key, SystemTime)],
+    ) -> Result<(), Error> {
+        self.keep_within(new, body, bounds, uses)
     }
 
     fn record(&self, key: &Key) -> Result<Option<Record>, Error> {
-        Ok(self.get(key)?.map(|found| found.record))
-    }
-
-    fn clear(&self, function: Option<&str>) -> Result<u64, Error> {
-        let mut entries = lock(&self.entries);
-        let before = entries.len();
-        entries.retain(|_, (name, _, _)| function.is_some_and(|function| name != function));
-        Ok((before - entries.len()) as u64)
-    }
-
-    fn reduce(&self, _to: &Bounds) -> Result<Freed, Error> {
-        Ok(Freed::default())
-    }
-
-    fn verify(&self, progress: &mut Progress<'_>) -> Result<Verified, Error> {
-        let checked = lock(&self.entries).len() as u64;
-        let _ = progress(checked, checked);
-        Ok(Verified {
-            checked,
-            damaged: Vec::new(),
+        let Some(found) = self.load(key)? else {
+            return Ok(None);
+        };
+        Ok(match found.value {
+            Value::File(path) if !path.exists() => None,
+            _ => Some(found.record),
         })
     }
 
+    fn clear(&self, function: Option<&str>) -> Result<u64, Error> {
+        self.clear_of(function)
+    }
+
+    fn reduce(&self, to: &Bounds) -> Result<Freed, Error> {
+        self.reduce_to(to)
+    }
+
+    fn verify(&self, progress: &mut Progress<'_>) -> Result<Verified, Error> {
+        self.verify_all(progress)
+    }
+
     fn describe(&self, function: &str, version: &[u8; 32], text: &str) -> Result<(), Error> {
-        lock(&self.versions).push((
-            function.to_owned(),
-            Version {
-                digest: *version,
-                text: text.to_owned(),
-                used: self.clock.now(),
-            },
-        ));
-        Ok(())
+        let now = self.now();
+        self.pool.write(|db| {
+            let (id, is_new) = rows::version_id(db, function, version, now)?;
+            if is_new {
+                lock(&self.evictor).look_again();
+            }
+            db.prepare_cached("INSERT OR IGNORE INTO texts(version, text) VALUES(?, ?)")?
+                .execute(params![id, text])?;
+            Ok(())
+        })
     }
 
     fn versions(&self, function: &str) -> Result<Vec<Version>, Error> {
-        Ok(lock(&self.versions)
-            .iter()
-            .filter(|(name, _)| name == function)
-            .map(|(_, version)| version.clone())
-            .collect())
+        let versions = self.pool.read(|db| {
+            db.prepare_cached(
+                "SELECT versions.digest, ifnull(texts.text, ''), versions.used FROM versions
+                 JOIN functions ON functions.id = versions.function
+                 LEFT JOIN texts ON texts.version = versions.id
+                 WHERE functions.name = ? ORDER BY versions.used DESC, versions.id DESC",
+            )?
+            .query_map([function], |row| {
+                Ok(Version {
+                    digest: row.get(0)?,
+                    text: row.get(1)?,
+                    used: rows::time(row.get(2)?),
+                })
+            })?
+            .collect()
+        })?;
+        Ok(versions.unwrap_or_default())
     }
 
     fn count(&self, tallies: &[(String, Tally)]) -> Result<(), Error> {
-        let mut kept = lock(&self.tallies);
-        for (function, tally) in tallies {
-            let kept = kept.entry(function.clone()).or_default();
-            kept.hits += tally.hits;
-            kept.misses += tally.misses;
-            kept.saved += tally.saved;
-            kept.spent += tally.spent;
-        }
-        Ok(())
+        self.pool.write(|db| {
+            for (function, tally) in tallies {
+                let id = rows::function_id(db, function)?;
+                let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+                db.prepare_cached(
+                    "UPDATE functions SET hits = hits + ?, misses = misses + ?, saved = saved + ?,
+                     spent = spent + ? WHERE id = ?",
+                )?
+                .execute([
+                    count(tally.hits),
+                    count(tally.misses),
+                    rows::micros(tally.saved),
+                    rows::micros(tally.spent),
+                    id,
+                ])?;
+            }
+            Ok(())
+        })
     }
 
     fn functions(&self) -> Result<Vec<Statistics>, Error> {
-        let mut functions = HashMap::new();
-        for (name, record, _) in lock(&self.entries).values() {
-            let kept = functions.entry(name.clone()).or_insert_with(|| Statistics {
-                function: name.clone(),
-                entries: 0,
-                bytes: 0,
-                tally: Tally::default(),
-                versions: 1,
-                used: SystemTime::UNIX_EPOCH + Duration::ZERO,
-            });
-            kept.entries += 1;
-            kept.bytes += record.size;
-            kept.used = kept.used.max(record.used);
+        let functions = self.pool.read(|db| {
+            let count = |row: &rusqlite::Row<'_>, column| -> rusqlite::Result<u64> {
+                Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
+            };
+            db.prepare_cached(
+                "SELECT name, ifnull(sum(entries), 0), ifnull(sum(bytes), 0), hits, misses, saved, spent,
+                 count(versions.id), ifnull(max(used), 0)
+                 FROM functions LEFT JOIN versions ON versions.function = functions.id
+                 GROUP BY functions.id ORDER BY name",
+            )?
+            .query_map([], |row| {
+                Ok(Statistics {
+                    function: row.get(0)?,
+                    entries: count(row, 1)?,
+                    bytes: count(row, 2)?,
+                    tally: Tally {
+                        hits: count(row, 3)?,
+                        misses: count(row, 4)?,
+                        saved: rows::span(row.get(5)?),
+                        spent: rows::span(row.get(6)?),
+                    },
+                    versions: count(row, 7)?,
+                    used: rows::time(row.get(8)?),
+                })
+            })?
+            .collect()
+        })?;
+        Ok(functions.unwrap_or_default())
+    }
+
+    fn is_behind(&self) -> bool {
+        self.log.load(Ordering::Relaxed) > LOG || self.is_over.load(Ordering::Relaxed)
+    }
+
+    fn tend(&self, bounds: &Bounds, is_idle: bool) -> Result<(), Error> {
+        while self.is_over.load(Ordering::Relaxed) {
+            let now = self.now();
+            let is_over = self.pool.write(|db| {
+                lock(&self.evictor).evict(db, &self.folder, bounds, now, None, 2 * STEPS)
+            })?;
+            self.log.fetch_add(1 << 18, Ordering::Relaxed);
+            self.is_over.store(is_over, Ordering::Relaxed);
         }
-        for (name, tally) in lock(&self.tallies).iter() {
-            if let Some(kept) = functions.get_mut(name) {
-                kept.tally = *tally;
+        let log = self.log.load(Ordering::Relaxed);
+        if log > LOG || is_idle && log > 0 {
+            self.log.store(0, Ordering::Relaxed);
+            self.checkpoint(is_idle)?;
+        }
+        Ok(())
+    }
+}
+
+impl Indexed {
+    /// Moves the log into the database.
+    fn checkpoint(&self, is_idle: bool) -> Result<(), Error> {
+        let name = Some("main");
+        self.pool.read(|db| {
+            let (frames, moved) = db.wal_checkpoint_v2(name, CheckpointMode::PASSIVE)?;
+            if is_idle && frames > 0 {
+                db.wal_checkpoint_v2(name, CheckpointMode::TRUNCATE)?;
+            } else if frames - moved > 0 && frames > LONG_LOG {
+                // Writers never paused long enough for all of it to be moved, so that it would grow for ever.
+                db.wal_checkpoint_v2(name, CheckpointMode::FULL)?;
             }
-        }
-        Ok(functions.into_values().collect())
+            Ok(())
+        })?;
+        Ok(())
     }
 }

@@ -7,11 +7,13 @@
 mod entry;
 mod error;
 mod folder;
+mod gate;
 mod indexed;
 mod key;
 #[cfg_attr(not(unix), path = "lead/none.rs")]
 mod lead;
 mod plain;
+mod seal;
 mod shelf;
 mod store;
 

@@ -223,7 +223,14 @@ impl Store for Plain {
 }
 
 impl Shelf for Plain {
-    fn keep(&self, new: &New<'_>, body: Body<'_>, bounds: &Bounds) -> Result<(), Error> {
+    fn keep(
+        &self,
+        new: &New<'_>,
+        body: Body<'_>,
+        bounds: &Bounds,
+        uses: &[(Key, SystemTime)],
+    ) -> Result<(), Error> {
+        self.touch(uses)?;
         bounds::keep(self, new, body, bounds)
     }
 

@@ -11,7 +11,14 @@ use crate::{Body, Error, Key, New, Record, Store};
 pub(crate) trait Shelf: Store {
     /// Puts an entry, and then makes a few steps towards the bounds: what has ended and what belongs to versions of a
     /// function that were superseded goes first, then what was not asked for longest.
-    fn keep(&self, new: &New<'_>, body: Body<'_>, bounds: &Bounds) -> Result<(), Error>;
+    /// Notes some uses on the way, as [`Store::touch`] does.
+    fn keep(
+        &self,
+        new: &New<'_>,
+        body: Body<'_>,
+        bounds: &Bounds,
+        uses: &[(Key, SystemTime)],
+    ) -> Result<(), Error>;
 
     /// What is known of an entry that [`Store::get`] would find, without its value.
     fn record(&self, key: &Key) -> Result<Option<Record>, Error>;
@@ -36,6 +43,16 @@ pub(crate) trait Shelf: Store {
 
     /// What is kept of every function, by name.
     fn functions(&self) -> Result<Vec<Statistics>, Error>;
+
+    /// Whether there is work that should not wait until nobody puts anything.
+    fn is_behind(&self) -> bool {
+        false
+    }
+
+    /// Does what puts have left to do, in the background. `is_idle`: there were none for a while.
+    fn tend(&self, _bounds: &Bounds, _is_idle: bool) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Told how much is done and how much there is; breaks off if it breaks.

@@ -404,7 +404,7 @@ fn it_stays_within_its_bounds() {
         bench.pass(1);
         bench
             .plain
-            .keep(&new(key(1, number)), Body::Bytes(&[0; 50]), &bounds)
+            .keep(&new(key(1, number)), Body::Bytes(&[0; 50]), &bounds, &[])
             .unwrap();
         let here = listed(&bench.plain).len();
         assert!(here <= 50 || number < 100, "{here} after {number}");
@@ -417,13 +417,13 @@ fn it_stays_within_its_bounds() {
     for number in 0..300 {
         bench.pass(1);
         plain
-            .keep(&new(key(1, number)), Body::Bytes(&[0; 1000]), &bounds)
+            .keep(&new(key(1, number)), Body::Bytes(&[0; 1000]), &bounds, &[])
             .unwrap();
     }
     let bytes: u64 = plain.functions().unwrap().iter().map(|of| of.bytes).sum();
     assert!((10_000..=20_000).contains(&bytes), "{bytes}");
     plain
-        .keep(&new(key(1, 7)), Body::Bytes(&vec![0; 30_000]), &bounds)
+        .keep(&new(key(1, 7)), Body::Bytes(&vec![0; 30_000]), &bounds, &[])
         .unwrap();
     assert_eq!(value(&plain, &key(1, 7)), None);
 }
