@@ -1,6 +1,7 @@
 """Of each situation in `truth`: retain is right in it, and joblib is as the table says."""
 
 import pytest
+from extent import extent
 from truth.lab import Templates, outcome
 from truth.table import ALL, SITUATIONS, libraries
 
@@ -17,7 +18,7 @@ def test_joblib_fails_in_forty_of_them_and_more():
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("layout", ["retain, plain"])
+@pytest.mark.parametrize("layout", extent(["retain", "retain, plain"], ["retain"]))
 def test_retain_is_right(templates, tmp_path, layout, name):
     shown, errors = outcome(ALL[name], layout, templates, tmp_path)
     assert shown == ALL[name].right, errors
