@@ -23,17 +23,19 @@ class Situation(NamedTuple):
     joblib: str
     threads: str
     act: object
+    races: bool = False
+    """Whether how much joblib computes depends on who comes first."""
 
     @property
     def title(self):
         return self.act.__doc__.rstrip(".")
 
 
-def situation(*, right, joblib, threads=""):
+def situation(*, right, joblib, threads="", races=False):
     """Note a function as a row of the table. What is shown is a word for each call, with a star if it computed."""
 
     def note(act):
-        TABLE.append(Situation(act.__name__, right, joblib, threads, act))
+        TABLE.append(Situation(act.__name__, right, joblib, threads, act, races))
         return act
 
     return note
@@ -125,7 +127,7 @@ def verdict(right, shown):
     expected, found = right.split(), shown.split()
     raised = next((word for word in found if word.rstrip("*").endswith(("Error", "Exception", "Warning"))), None)
     if raised is not None and raised not in expected:
-        return "raises " + raised.rstrip("*")
+        return "raises " + raised.rstrip("*").removeprefix("ended-by-")
     values = [word.rstrip("*") for word in found], [word.rstrip("*") for word in expected]
     if values[0] != values[1]:
         return "wrong value"

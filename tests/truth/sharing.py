@@ -30,7 +30,7 @@ WORKERS = """
 """
 
 
-@situation(right="3* 3 3", joblib="3* 3* 3*", threads="#1030")
+@situation(right="3* 3 3", joblib="3* 3* 3*", threads="#1030", races=True)
 def workers_at_once(lab):
     """Three processes make the same call at once."""
     lab.run(
@@ -41,7 +41,7 @@ def workers_at_once(lab):
     )
 
 
-@situation(right="3* 3 3", joblib="3* 3* 3*", threads="#1030")
+@situation(right="3* 3 3", joblib="3* 3* 3*", threads="#1030", races=True)
 def threads_at_once(lab):
     """Three threads make the same call at once."""
     lab.run("""
