@@ -64,8 +64,8 @@ class Memory(Talking):
         What counts of a function: see `identity`.
     key : bytes, str or os.PathLike, optional
         A secret, or the path of a file with one: results are authenticated by it, so that those of strangers are never
-        loaded. Needed for folders that other users can write to. It travels with pickles of the memory, of its functions
-        and of references to their results.
+        loaded. Needed for folders that other users can write to. It travels with pickles of the memory, of its
+        functions and of references to their results.
     layout : {"auto", "indexed", "plain"}, default "auto"
         How the folder is organised: with an index, or in plain files, as network file systems need it.
 
