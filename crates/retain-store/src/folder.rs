@@ -5,6 +5,8 @@ mod marker;
 mod notes;
 mod place;
 mod removals;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 use std::ops::ControlFlow;

@@ -18,7 +18,7 @@ use std::time::SystemTime;
 
 use retain_format::Publication;
 use rusqlite::wal::CheckpointMode;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use crate::folder::{Bounds, Freed, Removals, Statistics, Tally, Verified, Version};
 use crate::seal::{self, Check, Facts, Seal};
@@ -607,14 +607,20 @@ impl Indexed {
     fn checkpoint(&self, is_idle: bool) -> Result<(), Error> {
         let name = Some("main");
         self.pool.read(|db| {
-            let (frames, moved) = db.wal_checkpoint_v2(name, CheckpointMode::PASSIVE)?;
-            if is_idle && frames > 0 {
-                db.wal_checkpoint_v2(name, CheckpointMode::TRUNCATE)?;
-            } else if frames - moved > 0 && frames > LONG_LOG {
-                // Writers never paused long enough for all of it to be moved, so that it would grow for ever.
-                db.wal_checkpoint_v2(name, CheckpointMode::FULL)?;
+            let mut done = db.wal_checkpoint_v2(name, CheckpointMode::PASSIVE);
+            if let Ok((frames, moved)) = done {
+                if is_idle && frames > 0 {
+                    done = db.wal_checkpoint_v2(name, CheckpointMode::TRUNCATE);
+                } else if frames > moved && frames > LONG_LOG {
+                    // Writers never paused for long enough that all of it was moved, so that it would grow for ever.
+                    done = db.wal_checkpoint_v2(name, CheckpointMode::FULL);
+                }
             }
-            Ok(())
+            match done {
+                // Somebody else is at it.
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(()),
+                done => done.map(|_| ()),
+            }
         })?;
         Ok(())
     }

@@ -371,3 +371,40 @@ fn a_folder_that_others_can_write_to_is_refused_without_a_key() {
     permit(place.path(), 0o1777);
     open(&path);
 }
+
+#[test]
+fn threads_put_remove_and_clear_at_once() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = open(place.path());
+    let other = open(place.path());
+    std::thread::scope(|scope| {
+        for thread in 0..6u64 {
+            let folder = if thread.is_multiple_of(2) {
+                &folder
+            } else {
+                &other
+            };
+            scope.spawn(move || {
+                for step in 0..400 {
+                    let number = (step * 7 + thread * 13) % 60;
+                    match (step + thread) % 50 {
+                        0 => drop(folder.clear(Some("m.f")).unwrap()),
+                        1..5 => drop(folder.remove(&key(number)).unwrap()),
+                        5..8 => put_file(folder, number + 100, &value(number + 100)),
+                        8 => drop(folder.reduce(Bounds::default()).unwrap()),
+                        _ => folder
+                            .put(&new(number, "m.f"), Body::Bytes(&value(number)))
+                            .unwrap(),
+                    }
+                    if let Some(found) = folder.get(&key(number)).unwrap() {
+                        assert_eq!(bytes(found), value(number));
+                    }
+                }
+            });
+        }
+    });
+    let verified = folder
+        .verify(&mut |_, _| ControlFlow::Continue(()))
+        .unwrap();
+    assert!(verified.damaged.is_empty());
+}
