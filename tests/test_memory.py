@@ -1220,3 +1220,21 @@ def test_a_memory_is_an_argument_by_what_it_is(folder, memory):
     assert function(Memory(folder, verbose=0)) == folder
     assert function(Memory(folder, verbose=5)) == folder
     assert len(function.entries()) == 1
+
+
+@pytest.mark.parametrize("layout", ["indexed", "plain"])
+@pytest.mark.parametrize("key", [None, b"k" * 32])
+@pytest.mark.parametrize("compress", [False, "zstd", "gzip"])
+def test_what_is_whole_is_found_whole(tmp_path, layout, key, compress):
+    memory = retain.Memory(tmp_path, verbose=0, layout=layout, key=key, compress=compress)
+    random = np.random.default_rng(0)
+    memory.cache(lambda count: [random.integers(0, 255, count, np.uint8), "text" * count])(300_000)
+    memory.cache(lambda: np.arange(100))()
+    assert memory._store.verify() == (2, [])
+    (blob,) = tmp_path.rglob("*.pkl")
+    content = bytearray(blob.read_bytes())
+    content[len(content) // 2] ^= 4
+    blob.write_bytes(content)
+    checked, damaged = memory._store.verify()
+    assert (checked, len(damaged)) == (2, 1)
+    assert memory._store.verify() == (1, [])

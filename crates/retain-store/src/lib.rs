@@ -15,6 +15,7 @@ mod lead;
 mod plain;
 mod seal;
 mod shelf;
+mod sound;
 mod store;
 
 pub use entry::{Body, Entry, Found, New, Record, Value};

@@ -6,7 +6,6 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use retain_format::Stored;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::connection::Failure;
@@ -15,7 +14,7 @@ use super::rows::{self, Listed, Slim, slim};
 use super::{Indexed, facts};
 use crate::folder::{Bounds, Freed, Verified};
 use crate::shelf::Progress;
-use crate::{Entry, Error, seal};
+use crate::{Entry, Error, seal, sound};
 
 /// Rows that are read at once.
 const PAGE: i64 = 256;
@@ -277,8 +276,13 @@ impl Indexed {
                 if file.read_to_end(&mut value).is_err() {
                     return Ok(false);
                 }
-            } else if !is_sound(file, entry.record.size) {
-                return Ok(false);
+            } else {
+                let sound = file.metadata().and_then(|state| {
+                    Ok(state.len() == entry.record.size && sound::is_sound(file)?)
+                });
+                if !sound.map_err(|error| Self::io(&path, error))? {
+                    return Ok(false);
+                }
             }
         }
         let check = self
@@ -312,19 +316,6 @@ impl Indexed {
             }
             Ok::<_, Failure>(())
         })
-    }
-}
-
-/// Whether a file is as long as it should be, and passes its own checksums.
-fn is_sound(file: File, size: u64) -> bool {
-    if file.metadata().map_or(0, |state| state.len()) != size {
-        return false;
-    }
-    match Stored::open(file) {
-        Ok(Ok(mut stored)) => stored.check_skeleton().is_ok() && stored.check_buffers().is_ok(),
-        // No file of ours, or a compressed one, which is checked as it is read.
-        Ok(Err(_)) => true,
-        Err(_) => false,
     }
 }
 

@@ -4,11 +4,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use retain_format::{Codec, Stored, Window};
-
 use super::header::{Seal, cut};
 use super::{at, is_gone};
-use crate::{Error, Value};
+use crate::{Error, Value, sound};
 
 /// So much of the end of a file tells which one it is: it holds the checksums of all the rest.
 const END: u64 = 4096;
@@ -71,42 +69,5 @@ pub(super) fn is_whole(
         return Ok(true);
     }
     let file = File::open(path).map_err(at(path))?;
-    match check(file) {
-        Ok(()) => Ok(true),
-        Err(retain_format::Error::Io(error)) if !is_of_the_data(&error) => Err(at(path)(error)),
-        Err(_) => Ok(false),
-    }
-}
-
-/// Decoders report what is wrong with their input so.
-fn is_of_the_data(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::InvalidData
-            | io::ErrorKind::InvalidInput
-            | io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::Other
-    )
-}
-
-/// Compares a file with the checksums that it holds.
-fn check(mut file: File) -> Result<(), retain_format::Error> {
-    let mut start = Vec::new();
-    (&mut file).take(64).read_to_end(&mut start)?;
-    file.rewind()?;
-    if let Some(codec) = Codec::detect(&start) {
-        io::copy(&mut codec.decoder(file)?, &mut io::sink())?;
-        return Ok(());
-    }
-    if let Ok(mut stored) = Stored::open(file)? {
-        stored.check_skeleton()?;
-        let mut window = Window::new();
-        let mut into = Vec::new();
-        for index in 0..stored.buffers().len() {
-            let length = usize::try_from(stored.buffers()[index].len).unwrap_or(usize::MAX);
-            into.resize(length, 0);
-            stored.read_buffer(&mut window, index, &mut into)?;
-        }
-    }
-    Ok(())
+    sound::is_sound(file).map_err(at(path))
 }
