@@ -348,15 +348,14 @@ def test_results_end_with_their_ttl(folder, memory):
     def function():
         calls.append(1)
 
-    short = memory.cache(function, ttl=0.2)
-    short()
-    short()
-    assert len(calls) == 1
-    time.sleep(0.25)
-    short()
+    short = memory.cache(function, ttl=0.05)
+    for _ in range(2):
+        short()
+        time.sleep(0.1)
     assert len(calls) == 2
-    again(folder).cache(function, ttl=0.1)()
-    assert len(calls) == 2
+    for each in (memory, memory, again(folder)):
+        each.cache(function, ttl=1000)()
+    assert len(calls) == 3
 
 
 def test_a_ttl_given_later_holds_for_what_is_kept_already(folder, memory):
@@ -395,13 +394,13 @@ def test_results_end_with_max_age(folder):
     def function():
         calls.append(1)
 
-    memory = Memory(folder, verbose=0, max_age=0.2)
-    memory.cache(function)()
-    memory.cache(function)()
+    for _ in range(2):
+        Memory(folder, verbose=0, max_age=1000).cache(function)()
     assert len(calls) == 1
-    time.sleep(0.25)
-    memory.cache(function)()
-    assert len(calls) == 2
+    for _ in range(2):
+        time.sleep(0.1)
+        Memory(folder, verbose=0, max_age=0.05).cache(function)()
+    assert len(calls) == 3
 
 
 def test_a_validation_callback_is_asked_at_each_hit(folder, memory):

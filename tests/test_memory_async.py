@@ -200,17 +200,18 @@ def test_a_ttl_and_a_callback_hold_for_awaited_results(memory):
         await asyncio.sleep(0)
 
     async def main():
-        short = memory.cache(function, ttl=0.1)
-        await short()
-        await short()
-        assert len(calls) == 1
-        await asyncio.sleep(0.15)
-        await short()
+        short = memory.cache(function, ttl=0.05)
+        for _ in range(2):
+            await short()
+            await asyncio.sleep(0.1)
         assert len(calls) == 2
+        for _ in range(2):
+            await memory.cache(function, ttl=1000)()
+        assert len(calls) == 3
         checked = memory.cache(function, cache_validation_callback=lambda _: answers.pop(0))
         for _ in range(3):
             await checked()
-        assert len(calls) == 3
+        assert len(calls) == 4
 
     run(main())
 
