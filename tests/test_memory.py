@@ -1224,7 +1224,8 @@ def test_a_memory_is_an_argument_by_what_it_is(folder, memory):
 @pytest.mark.parametrize("key", [None, b"k" * 32])
 @pytest.mark.parametrize("compress", [False, "zstd", "gzip"])
 def test_what_is_whole_is_found_whole(tmp_path, layout, key, compress):
-    memory = retain.Memory(tmp_path, verbose=0, layout=layout, key=key, compress=compress)
+    np = pytest.importorskip("numpy")
+    memory = Memory(tmp_path, verbose=0, layout=layout, key=key, compress=compress)
     random = np.random.default_rng(0)
     memory.cache(lambda count: [random.integers(0, 255, count, np.uint8), "text" * count])(300_000)
     memory.cache(lambda: np.arange(100))()
