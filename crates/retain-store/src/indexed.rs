@@ -238,11 +238,16 @@ impl Indexed {
             .is_some_and(|most| rows::charge(size, new.about.len() as u64).unsigned_abs() > most)
             || bounds.max_items == Some(0);
         if too_much {
-            self.remove(&new.key)?;
+            self.drop_entry(&new.key, None)?;
             return Ok(());
         }
+        let begun = rows::begun(self.clock.now(), new.cost);
         let puts = self.puts.fetch_add(1, Ordering::Relaxed);
         let is_over = self.pool.write(|db| {
+            if rows::was_removed(db, row.id, begun, now)? {
+                file = None;
+                return Ok(false);
+            }
             let old = self.insert(db, &row, now)?;
             if old.is_some_and(|old| old.is_file) {
                 // The new file takes the place of the old one at once: killed in between, there is one of them.
@@ -438,13 +443,7 @@ impl Store for Indexed {
     }
 
     fn remove(&self, key: &Key) -> Result<bool, Error> {
-        self.pool.write(|db| {
-            let Some(row) = Slim::of(db, rows::id_of(key))? else {
-                return Ok(false);
-            };
-            rows::remove(db, &self.folder, &row)?;
-            Ok(true)
-        })
+        self.drop_entry(key, Some(self.now()))
     }
 
     fn list(&self, visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<(), Error> {
@@ -603,6 +602,21 @@ impl Shelf for Indexed {
 }
 
 impl Indexed {
+    /// Removes an entry; whether there was one. By hand, if there is a time.
+    fn drop_entry(&self, key: &Key, by_hand: Option<i64>) -> Result<bool, Error> {
+        let id = rows::id_of(key);
+        self.pool.write(|db| {
+            if let Some(now) = by_hand {
+                rows::note_removal(db, id, now)?;
+            }
+            let Some(row) = Slim::of(db, id)? else {
+                return Ok(false);
+            };
+            rows::remove(db, &self.folder, &row)?;
+            Ok(true)
+        })
+    }
+
     /// Moves the log into the database.
     fn checkpoint(&self, is_idle: bool) -> Result<(), Error> {
         let name = Some("main");

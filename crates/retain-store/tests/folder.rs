@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use retain_format::Publication;
-use retain_store::{Body, Bounds, Error, Folder, Layout, Options, Tally, Value};
+use retain_store::{Body, Bounds, Error, Folder, Layout, New, Options, Tally, Value};
 use shared::{bytes, key, new, open, options, value};
 
 #[test]
@@ -17,12 +17,16 @@ fn what_is_put_is_found_after_reopening() {
     let folder = open(place.path());
     assert_eq!(folder.layout(), Layout::Indexed);
     assert!(folder.get(&key(1)).unwrap().is_none());
-    folder.put(&new(1, "m.f"), Body::Bytes(b"one")).unwrap();
+    let costly = New {
+        cost: Duration::from_micros(5),
+        ..new(1, "m.f")
+    };
+    folder.put(&costly, Body::Bytes(b"one")).unwrap();
     drop(folder);
     let folder = open(place.path());
     let found = folder.get(&key(1)).unwrap().unwrap();
     assert_eq!(found.record.about, b"about");
-    assert_eq!(found.record.cost, Duration::from_millis(5));
+    assert_eq!(found.record.cost, Duration::from_micros(5));
     assert_eq!(found.record.size, 3);
     assert_eq!(bytes(found), b"one");
     assert!(folder.get(&key(2)).unwrap().is_none());
@@ -407,4 +411,27 @@ fn threads_put_remove_and_clear_at_once() {
         .verify(&mut |_, _| ControlFlow::Continue(()))
         .unwrap();
     assert!(verified.damaged.is_empty());
+}
+
+#[test]
+fn what_was_computed_since_before_a_removal_is_not_kept() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = open(place.path());
+    let put = |number, begun: Duration| {
+        let new = New {
+            cost: begun,
+            ..new(number, "m.f")
+        };
+        folder.put(&new, Body::Bytes(b"x")).unwrap();
+        folder.get(&key(number)).unwrap().is_some()
+    };
+    let (long, short) = (Duration::from_secs(60), Duration::from_micros(1));
+    assert!(put(1, long));
+    assert!(!folder.remove(&key(2)).unwrap());
+    assert!(!put(2, long));
+    assert!(put(2, short));
+    assert!(put(3, long));
+    folder.clear(Some("m.g")).unwrap();
+    assert!(!put(4, long));
+    assert!(put(4, short));
 }

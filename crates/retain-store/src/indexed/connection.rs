@@ -14,7 +14,8 @@ use crate::Error;
 use crate::folder::Removals;
 use crate::gate::{self, Forkable};
 
-/// The tables. A row of `entries` begins with what is read without its value. Row 0 of `versions` has the totals.
+/// The tables. A row of `entries` begins with what is read without its value. Row 0 of `versions` has the totals, when
+/// an entry was last removed by hand (`created`), and when a function was last cleared (`used`).
 const SCHEMA: &str = "
     BEGIN IMMEDIATE;
     CREATE TABLE IF NOT EXISTS functions(
@@ -25,6 +26,7 @@ const SCHEMA: &str = "
         used INTEGER NOT NULL, entries INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,
         UNIQUE(digest, function));
     CREATE TABLE IF NOT EXISTS texts(version INTEGER PRIMARY KEY, text TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS removed(id INTEGER PRIMARY KEY, at INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS entries(
         id INTEGER PRIMARY KEY, version INTEGER NOT NULL, mark BLOB NOT NULL, created INTEGER NOT NULL,
         used INTEGER NOT NULL, expires INTEGER, cost INTEGER NOT NULL, about BLOB, value NOT NULL);

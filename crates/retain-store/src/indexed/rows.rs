@@ -68,6 +68,11 @@ pub(super) fn millis(time: SystemTime) -> i64 {
     }
 }
 
+/// When something began that took so long until now.
+pub(super) fn begun(now: SystemTime, cost: Duration) -> i64 {
+    now.checked_sub(cost).map_or(i64::MIN, millis)
+}
+
 pub(super) fn time(millis: i64) -> SystemTime {
     let span = Duration::from_millis(millis.unsigned_abs());
     let time = if millis < 0 {
@@ -263,6 +268,48 @@ pub(super) fn adjust(
 pub(super) fn totals(db: &Connection) -> rusqlite::Result<(i64, i64)> {
     db.prepare_cached("SELECT entries, bytes FROM versions WHERE id = 0")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// Remembers for a day that an entry was removed by hand: what is being computed meanwhile is not to be kept.
+pub(super) fn note_removal(db: &Connection, id: i64, now: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE versions SET created = ? WHERE id = 0")?
+        .execute([now])?;
+    db.prepare_cached("REPLACE INTO removed(id, at) VALUES(?, ?)")?
+        .execute([id, now])?;
+    if id.trailing_zeros() >= 6 {
+        db.prepare_cached("DELETE FROM removed WHERE at < ?")?
+            .execute([now.saturating_sub(86_400_000)])?;
+    }
+    Ok(())
+}
+
+/// Remembers that a function was cleared. Which one does not matter: few are, and what is computed is computed again.
+pub(super) fn note_clearing(db: &Connection, now: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE versions SET used = ? WHERE id = 0")?
+        .execute([now])
+        .map(|_| ())
+}
+
+/// Whether an entry was removed by hand since `begun`.
+pub(super) fn was_removed(
+    db: &Connection,
+    id: i64,
+    begun: i64,
+    now: i64,
+) -> rusqlite::Result<bool> {
+    // What a wrong clock noted is passed over.
+    let since = |at: i64| at > begun && at <= now.saturating_add(60_000);
+    let (removed, cleared) = db
+        .prepare_cached("SELECT created, used FROM versions WHERE id = 0")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if since(cleared) || !since(removed) {
+        return Ok(since(cleared));
+    }
+    let removed = db
+        .prepare_cached("SELECT at FROM removed WHERE id = ?")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    Ok(removed.is_some_and(since))
 }
 
 /// Removes a row, and its file before it.

@@ -94,6 +94,8 @@ impl Indexed {
     }
 
     pub(super) fn clear_of(&self, function: Option<&str>) -> Result<u64, Error> {
+        let now = self.now();
+        self.pool.write(|db| Ok(rows::note_clearing(db, now)?))?;
         let versions = self.versions_of(function)?;
         let mut rows = self.slims()?;
         rows.retain(|row| {

@@ -31,7 +31,7 @@ pub(crate) fn new(number: u64, function: &str) -> New<'_> {
     New {
         key: key(number),
         function,
-        cost: Duration::from_millis(5),
+        cost: Duration::ZERO,
         lives: None,
         about: b"about",
     }
