@@ -497,6 +497,10 @@ impl Drop for Stop {
     fn drop(&mut self) {
         self.0.keeper.stop();
         let _ = self.0.write_notes();
+        // A long log is not left to others.
+        if self.0.shelf.is_behind() {
+            let _ = self.0.shelf.tend(&self.0.bounds, true);
+        }
     }
 }
 

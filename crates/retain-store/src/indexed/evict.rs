@@ -123,7 +123,6 @@ impl Evictor {
                 }
             } else {
                 self.look_at(db, RUN, &mut found)?;
-                self.look_at(db, RUN, &mut found)?;
             }
             for row in found {
                 if Some(row.id) != but {
