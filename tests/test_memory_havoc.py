@@ -11,13 +11,16 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+import warnings
 from pathlib import Path
 
 import pytest
+import retain
 
 HAVOC = Path(__file__).parent / "havoc"
-LAYOUTS = ["plain"]
+LAYOUTS = ["indexed", "plain"]
 layouts = pytest.mark.parametrize("layout", LAYOUTS)
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="what is done here takes Linux")
@@ -221,6 +224,58 @@ def test_a_lead_that_is_inherited_by_a_fork_ends_with_its_process(tmp_path, layo
             assert second.hear() == "42"
         # The child lives till now.
         first.say()
+
+
+@layouts
+def test_a_folder_that_is_deleted_between_calls_is_made_again(tmp_path, layout):
+    computed = []
+    memory = retain.Memory(tmp_path / "memory", verbose=0, layout=layout)
+
+    @memory.cache(version="1", track="version")
+    def double(number):
+        computed.append(number)
+        return [number * 2] * (20_000 if number % 2 else 1)
+
+    for _ in range(3):
+        for number in range(10):
+            assert double(number)[0] == number * 2
+        shutil.rmtree(tmp_path / "memory")
+    assert len(computed) == 30
+    for number in range(10):
+        assert double(number)[0] == number * 2
+        assert double.check_call_in_cache(number)
+    assert memory._store.verify() == (10, [])
+
+
+@layouts
+@pytest.mark.timeout(60)
+def test_a_folder_that_is_deleted_at_any_instant_harms_no_call(tmp_path, layout):
+    memory = retain.Memory(tmp_path / "memory", verbose=0, layout=layout, ram_bytes=0)
+
+    @memory.cache
+    def double(number):
+        return [number * 2] * (20_000 if number % 2 else 1)
+
+    ended = threading.Event()
+
+    def delete():
+        while not ended.wait(0.005):
+            shutil.rmtree(tmp_path / "memory", ignore_errors=True)
+
+    deleter = threading.Thread(target=delete)
+    deleter.start()
+    try:
+        with warnings.catch_warnings():
+            # It may tell that it could not keep something.
+            warnings.simplefilter("ignore")
+            for turn in range(400):
+                assert double(turn % 7)[0] == turn % 7 * 2
+    finally:
+        ended.set()
+        deleter.join()
+    assert double(1)[0] == 2
+    assert double.check_call_in_cache(1)
+    assert memory._store.verify()[1] == []
 
 
 FULL = """
