@@ -434,10 +434,10 @@ impl Inner {
         }
     }
 
-    /// Makes the folder again if it was deleted.
+    /// Makes the folder again if it was deleted, all of it or what was old.
     fn revive(&self) -> Result<(), Error> {
         let _inside = gate::enter();
-        if self.removals.count().is_some() {
+        if self.removals.count().is_some() && self.path.join(MARKER).exists() {
             return Ok(());
         }
         furnish(&self.path, self.layout)

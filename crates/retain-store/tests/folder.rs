@@ -252,6 +252,39 @@ fn reduce_removes_what_is_too_much_the_least_used_first() {
 }
 
 #[test]
+fn whatever_part_of_a_folder_is_deleted_the_next_entry_is_kept() {
+    for layout in [Layout::Indexed, Layout::Plain] {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("store");
+        let options = Options {
+            layout,
+            ..Options::default()
+        };
+        let folder = Folder::open(&path, &options).unwrap();
+        folder.put(&new(1, "m.f"), Body::Bytes(&value(1))).unwrap();
+        put_file(&folder, 2, b"a file");
+        let parts: Vec<_> = fs::read_dir(&path)
+            .unwrap()
+            .map(|part| part.unwrap().path())
+            .collect();
+        assert!(parts.len() > 3);
+        for part in &parts {
+            if part.is_dir() {
+                fs::remove_dir_all(part).unwrap();
+            } else {
+                fs::remove_file(part).unwrap();
+            }
+            folder.put(&new(1, "m.f"), Body::Bytes(&value(1))).unwrap();
+            let other = Folder::open(&path, &options).unwrap();
+            for folder in [&folder, &other] {
+                let found = folder.get(&key(1)).unwrap();
+                assert_eq!(bytes(found.unwrap()), value(1), "{}", part.display());
+            }
+        }
+    }
+}
+
+#[test]
 fn removals_are_seen_by_others_and_so_is_the_end_of_the_folder() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("store");
