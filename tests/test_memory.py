@@ -551,6 +551,22 @@ def test_cache_info_counts(folder, memory):
     assert info.time_saved >= 0
 
 
+def test_the_hits_of_a_function_that_is_gone_are_counted(folder):
+    def total():
+        (row,) = Memory(folder, verbose=0)._store.functions()
+        return row[3:5]
+
+    def main():
+        function = Memory(folder, verbose=0).cache(module_level)
+        for _ in range(3):
+            function(1)
+
+    main()
+    assert total() == (2, 1)
+    main()
+    assert total() == (5, 1)
+
+
 def test_call_computes_anew_and_is_what_the_next_call_finds(memory):
     function = memory.cache(lambda: time.perf_counter_ns())
     first = function()

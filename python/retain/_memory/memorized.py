@@ -552,6 +552,13 @@ class MemorizedFunc(Telling):
         except Exception:  # noqa: BLE001, S110 - counts are not worth a failure
             pass
 
+    def __del__(self) -> None:
+        # What was counted since the last result was kept would be lost with a function that is gone before the program.
+        try:
+            self._tell_counts()
+        except Exception:  # noqa: BLE001, S110 - it was never set up, or the program is coming to its end
+            pass
+
     def _forget(self, call: bytes) -> None:
         for key in (call, call + b"m"):
             self._tier.remove(key)
