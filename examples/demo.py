@@ -95,8 +95,8 @@ def decorators() -> dict[str, Callable[[Any], Any]]:
 
     return {
         "none": lambda function: function,
-        "joblib": joblib.Memory(FOLDER / "joblib", verbose=0).cache,
-        "retain": retain.Memory(FOLDER / "retain", verbose=0).cache,
+        "joblib": joblib.Memory(str(FOLDER), verbose=0).cache,
+        "retain": retain.Memory(str(FOLDER), verbose=0).cache,
     }
 
 
@@ -220,8 +220,8 @@ def main() -> None:
     digits()
     command = shutil.which("retain", path=Path(sys.executable).parent)
     if command:
-        print(bold(f"retain stat {FOLDER.name}/retain"), flush=True)
-        subprocess.run([command, "stat", str(FOLDER / "retain")], check=True)
+        print(bold(f"retain stat {FOLDER.name}"), flush=True)
+        subprocess.run([command, "stat", FOLDER.name], check=True, cwd=FOLDER.parent)
 
 
 if __name__ == "__main__":

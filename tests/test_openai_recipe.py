@@ -44,7 +44,9 @@ def memory(tmp_path, request):
     return retain.Memory(tmp_path / "store", verbose=0, layout=getattr(request, "param", "auto"))
 
 
-LAYOUTS = pytest.mark.parametrize(("memory", "layout"), [("plain", "plain")], indirect=["memory"])
+LAYOUTS = pytest.mark.parametrize(
+    ("memory", "layout"), [("indexed", "indexed"), ("plain", "plain")], indirect=["memory"]
+)
 
 
 @pytest.fixture
