@@ -66,6 +66,7 @@ def run(flips, layout, seed, key=None, report=lambda text: None):
             folder.chmod(0o700)
             is_open = chance.random() < 0.5
             where = None if is_open else flip(folder, chance)
+            found["flips"] += 1
             try:
                 cached, memory = functions.memorized(folder, layout, key=key, ram_bytes=0)
             except retain.StoreError:
@@ -91,7 +92,6 @@ def run(flips, layout, seed, key=None, report=lambda text: None):
             shutil.rmtree(folder)
             if trial % 50 == 0:
                 report(f"\r{found}")
-    found["flips"] = flips
     return found
 
 
