@@ -193,6 +193,42 @@ impl Binder {
         Some(slots)
     }
 
+    /// As [`lay_out`](Self::lay_out), of arguments by keyword in a dict.
+    ///
+    /// # Safety
+    /// `named` is a dict, and this thread attached.
+    #[cfg(not(Py_GIL_DISABLED))]
+    pub(crate) unsafe fn lay_out_dict<'a>(
+        &self,
+        given: &[Pointer],
+        named: Pointer,
+        room: &'a mut [Pointer; ROOM],
+    ) -> Option<&'a [Pointer]> {
+        let slots = room.get_mut(..self.parameters.len())?;
+        if self.ignores || given.len() > self.positional {
+            return None;
+        }
+        slots[..given.len()].copy_from_slice(given);
+        let (mut place, mut name, mut value) = (0, ptr::null_mut(), ptr::null_mut());
+        // SAFETY: says the caller; nothing runs meanwhile that could change the dict.
+        while unsafe { ffi::PyDict_Next(named, &raw mut place, &raw mut name, &raw mut value) } != 0
+        {
+            let mut by_keyword = self.parameters[self.positional_only..].iter();
+            let position = by_keyword.position(|parameter| parameter.name.as_ptr() == name)?;
+            let slot = &mut slots[self.positional_only + position];
+            if !slot.is_null() {
+                return None;
+            }
+            *slot = value;
+        }
+        for (slot, parameter) in slots.iter_mut().zip(&self.parameters).skip(given.len()) {
+            if slot.is_null() {
+                *slot = parameter.default.as_ref()?.as_ptr();
+            }
+        }
+        Some(slots)
+    }
+
     /// The call's arguments; `None` if they do not fit the signature.
     pub(crate) fn bind(&self, py: Python<'_>, call: Call) -> Option<BoundArguments> {
         let mut slots: SmallVec<[Pointer; 8]> =

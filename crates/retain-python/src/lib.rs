@@ -84,5 +84,7 @@ mod _retain {
     #[pymodule_export]
     use super::memoize::memoize_wrapper;
     #[pymodule_export]
-    use super::memory::{Address, Held, Lead, Missed, Owner, Recall, Store, Tier, is_immutable};
+    use super::memory::{
+        Address, Held, Lead, Missed, Owner, Recall, Recalling, Store, Tier, is_immutable,
+    };
 }

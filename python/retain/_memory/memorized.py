@@ -25,7 +25,7 @@ from retain._memory.reprs import about, input_args
 from retain._memory.results import CacheInfo, MemorizedResult, NotMemorizedResult
 from retain._memory.telling import Telling
 from retain._memory.tier import FOUND_NOTHING, IN_MEMORY, IN_STORE, NOT_LOOKED, NOTHING, NOWHERE, UNREADABLE
-from retain._retain import Address, Held, Missed, Recall, Store, is_immutable
+from retain._retain import Address, Held, Recall, Recalling, Store, is_immutable
 from retain._rules import seconds
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from retain._memory.entries import Entry
     from retain._memory.explain import Explanation
     from retain._memory.place import Place
+    from retain._retain import Missed
 
 _SKEW = 60.0
 
@@ -52,7 +53,7 @@ class Settings(NamedTuple):
     ttl: Any = None
 
 
-class MemorizedFunc(Telling):
+class MemorizedFunc(Recalling, Telling):
     """
     A function whose results are kept in a store: what `Memory.cache` returns.
 
@@ -136,7 +137,7 @@ class MemorizedFunc(Telling):
         lives = min((life for life in (self._life, place.max_age) if life is not None), default=None)
         self._recall = Recall(self._address, place.tier, self.func_id, self._mode is not None, lives)
         # The way of most calls; it leads nowhere where more is to be asked or said about a result.
-        self._look = self._recall.look
+        self._recall_by(self._recall)
         self._recalls: bool | None = None if settings.callback is None and settings.verbose <= 1 else False
         if place._store is not None:
             self._recall_from(place._store)
@@ -156,11 +157,6 @@ class MemorizedFunc(Telling):
         return place.flights(_compute, asynchronous=False)
 
     # --- calls ---
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Return the function's result, kept or computed."""
-        found = self._look(args, kwargs)
-        return found if type(found) is not Missed else self._answer(found, args, kwargs)
 
     def _answer(self, missed: Missed, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the result of a call that was not at hand."""

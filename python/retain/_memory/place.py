@@ -298,6 +298,8 @@ def _flush_all() -> None:
 def _after_fork_in_child() -> None:
     for place in list(_all):
         place.leading.clear()
+        for function in list(place.functions):
+            function._recall.after_fork_in_child()
         place.running.clear()
         place._lock = threading.Lock()
 

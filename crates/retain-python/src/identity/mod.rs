@@ -13,4 +13,4 @@ mod walk;
 
 pub(crate) use failure::Failure;
 pub(crate) use verbs::{At, Raw, digest, forget_handlers, hash};
-pub(crate) use walk::{Given, Options, digest_of, digest_of_call};
+pub(crate) use walk::{Given, Options, digest_of, digest_of_call, digest_of_leaves};

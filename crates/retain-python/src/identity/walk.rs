@@ -120,7 +120,7 @@ pub(crate) unsafe fn digest_of_call(
 ///
 /// # Safety
 /// As for [`digest_of_call`].
-unsafe fn digest_of_leaves(given: &Given<'_>) -> Option<Digest> {
+pub(crate) unsafe fn digest_of_leaves(given: &Given<'_>) -> Option<Digest> {
     if given.more.is_some_and(|(names, _)| !names.is_empty()) {
         return None;
     }

@@ -16,7 +16,7 @@ use crate::binder::{Binder, BoundArguments, ROOM};
 use crate::callable::Call;
 use crate::compare::items;
 use crate::ending::Stay;
-use crate::identity::{Failure, Given, Options, digest_of_call};
+use crate::identity::{Failure, Given, Options, digest_of_call, digest_of_leaves};
 use crate::keeper::with_py_visit;
 use crate::known::Watched;
 use crate::memoize::{Parameters, binder_of};
@@ -175,9 +175,52 @@ impl Address {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<[u8; Key::LEN]> {
         // First the arguments: a call that does not fit is no reason to look at the function.
-        let arguments = self.with(py, args, kwargs, |bound| self.digest(py, &bound))?;
+        let arguments = match self.glance(args, kwargs) {
+            Some(digest) => digest,
+            None => self.with(py, args, kwargs, |bound| self.digest(py, &bound))?,
+        };
         let version = self.watched.digest(py)?;
         Ok(Key { version, arguments }.to_bytes())
+    }
+
+    /// The digest of arguments that are bound and written at a glance.
+    fn glance(
+        &self,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> Option<[u8; 32]> {
+        // SAFETY: a tuple, which the caller keeps alive.
+        let given = unsafe { items(args.as_ptr()) };
+        let mut room = [ptr::null_mut(); ROOM];
+        let values = match kwargs.filter(|kwargs| !kwargs.is_empty()) {
+            None if self.binder.is_straight(given.len()) => given,
+            None => {
+                // SAFETY: so many live objects, without names.
+                let call = unsafe { Call::new(given.as_ptr(), given.len(), ptr::null_mut()) };
+                self.binder.lay_out(call, &mut room)?
+            }
+            #[cfg(not(Py_GIL_DISABLED))]
+            // SAFETY: a dict.
+            Some(kwargs) => unsafe {
+                self.binder
+                    .lay_out_dict(given, kwargs.as_ptr(), &mut room)?
+            },
+            #[cfg(Py_GIL_DISABLED)]
+            Some(_) => return None,
+        };
+        let given = self.given(&Bounded { values, names: &[] });
+        // SAFETY: the values are alive: no other code runs meanwhile.
+        unsafe { digest_of_leaves(&given) }.map(Into::into)
+    }
+
+    fn given<'a>(&'a self, bound: &Bounded<'a>) -> Given<'a> {
+        let (parameters, rest, named) = self.divided(bound);
+        let (keeps_rest, keeps_named) = self.binder.keeps_rests();
+        Given {
+            parameters: (&self.names, parameters),
+            rest: keeps_rest.then_some(rest),
+            more: keeps_named.then_some((bound.names, named)),
+        }
     }
 
     /// Binds the arguments of a call; all of them are alive while `use_them` runs.
@@ -286,13 +329,7 @@ impl Address {
             code: false,
             coerce_mmap: true,
         };
-        let (parameters, rest, named) = self.divided(bound);
-        let (keeps_rest, keeps_named) = self.binder.keeps_rests();
-        let given = Given {
-            parameters: (&self.names, parameters),
-            rest: keeps_rest.then_some(rest),
-            more: keeps_named.then_some((bound.names, named)),
-        };
+        let given = self.given(bound);
         // SAFETY: the values are alive while they are used, says `with`.
         match unsafe { digest_of_call(py, &given, OPTIONS) } {
             Ok(digest) => Ok(digest.into()),

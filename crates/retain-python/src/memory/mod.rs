@@ -10,6 +10,6 @@ mod told;
 
 pub(crate) use address::Address;
 pub(crate) use lead::{Lead, Owner};
-pub(crate) use recall::{Missed, Recall};
+pub(crate) use recall::{Missed, Recall, Recalling};
 pub(crate) use store::Store;
 pub(crate) use tier::{Held, Tier, is_immutable};

@@ -3,7 +3,9 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use retain_store::{Found, Key, Tally, Value};
@@ -120,69 +122,11 @@ impl Recall {
         args: &Bound<'py, PyTuple>,
         kwargs: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let py = args.py();
         let _stay = Stay::begin();
-        let call = self.address.get().call(py, args, Some(kwargs))?;
-        let Some(store) = self.store.get() else {
-            return absent(py, &call, false, None);
-        };
-        let folder = store.get().folder();
-        let removals = folder.removals();
-        let tier = self.tier.get();
-        if !self.mapped
-            && let Some(held) = tier.find(py, &call)
-        {
-            let held = held.get();
-            if held.removals == removals && removals.is_some() && self.is_young(held.created) {
-                let value = match &held.payload {
-                    None => held.value.bind(py).clone(),
-                    Some(payload) => self.loads.bind(py).call1((payload.bind(py),))?,
-                };
-                self.hit(py, held.cost);
-                return Ok(value);
-            }
-            return absent(py, &call, false, None);
+        match self.find(args, Some(kwargs))? {
+            Ok(value) => Ok(value),
+            Err(missed) => Ok(missed.into_any()),
         }
-        let key = Key::from_bytes(&call);
-        let Ok(found) = py.detach(|| folder.get(&key)) else {
-            // It is asked again where what ails it is told.
-            return absent(py, &call, false, None);
-        };
-        let Some(found) = found else {
-            return absent(py, &call, true, None);
-        };
-        if !self.is_young(unix(found.record.created)) {
-            return absent(py, &call, false, None);
-        }
-        match &found.value {
-            Value::Bytes(bytes) if !self.mapped && !Block::is_file(bytes) => {}
-            _ => return absent(py, &call, true, Some(found_in_python(py, found)?)),
-        }
-        let Found {
-            record,
-            value: Value::Bytes(bytes),
-        } = found
-        else {
-            return absent(py, &call, false, None);
-        };
-        let payload = PyBytes::new(py, &bytes);
-        let value = match self.loads.bind(py).call1((&payload,)) {
-            Ok(value) => value,
-            Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
-                // As above.
-                discard(py, error);
-                return absent(py, &call, false, None);
-            }
-            Err(error) => return Err(error),
-        };
-        let cost = record.cost.as_secs_f64();
-        if tier.holds() {
-            let terms = (unix(record.created), cost, record.expires.map(unix));
-            let held = Held::here(as_held(&value, &payload), terms, removals);
-            tier.put(&call, &Bound::new(py, held)?);
-        }
-        self.hit(py, cost);
-        Ok(value)
     }
 
     /// How many hits and misses there were, and how many seconds they saved and took.
@@ -232,12 +176,89 @@ impl Recall {
         None
     }
 
+    /// Leaves what was counted and not told to the process that this one was forked from.
+    fn after_fork_in_child(&self) {
+        self.counts.news();
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.address)
     }
 }
 
+/// A result, or why there is none.
+type Answer<'py> = PyResult<Result<Bound<'py, PyAny>, Bound<'py, Missed>>>;
+
 impl Recall {
+    fn find<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> Answer<'py> {
+        let py = args.py();
+        let call = self.address.get().call(py, args, kwargs)?;
+        let Some(store) = self.store.get() else {
+            return absent(py, &call, false, None);
+        };
+        let folder = store.get().folder();
+        let removals = folder.removals();
+        let tier = self.tier.get();
+        if !self.mapped
+            && let Some(held) = tier.find(py, &call)
+        {
+            let held = held.get();
+            if held.removals == removals && removals.is_some() && self.is_young(held.created) {
+                let value = match &held.payload {
+                    None => held.value.bind(py).clone(),
+                    Some(payload) => self.loads.bind(py).call1((payload.bind(py),))?,
+                };
+                self.hit(py, held.cost);
+                return Ok(Ok(value));
+            }
+            return absent(py, &call, false, None);
+        }
+        let key = Key::from_bytes(&call);
+        let Ok(found) = py.detach(|| folder.get(&key)) else {
+            // It is asked again where what ails it is told.
+            return absent(py, &call, false, None);
+        };
+        let Some(found) = found else {
+            return absent(py, &call, true, None);
+        };
+        if !self.is_young(unix(found.record.created)) {
+            return absent(py, &call, false, None);
+        }
+        match &found.value {
+            Value::Bytes(bytes) if !self.mapped && !Block::is_file(bytes) => {}
+            _ => return absent(py, &call, true, Some(found_in_python(py, found)?)),
+        }
+        let Found {
+            record,
+            value: Value::Bytes(bytes),
+        } = found
+        else {
+            return absent(py, &call, false, None);
+        };
+        let payload = PyBytes::new(py, &bytes);
+        let value = match self.loads.bind(py).call1((&payload,)) {
+            Ok(value) => value,
+            Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
+                // As above.
+                discard(py, error);
+                return absent(py, &call, false, None);
+            }
+            Err(error) => return Err(error),
+        };
+        let cost = record.cost.as_secs_f64();
+        if tier.holds() {
+            let terms = (unix(record.created), cost, record.expires.map(unix));
+            let held = Held::here(as_held(&value, &payload), terms, removals);
+            tier.put(&call, &Bound::new(py, held)?);
+        }
+        self.hit(py, cost);
+        Ok(Ok(value))
+    }
+
     fn is_young(&self, created: f64) -> bool {
         self.life.is_none_or(|life| {
             let age = unix(SystemTime::now()) - created;
@@ -251,11 +272,64 @@ fn absent<'py>(
     call: &[u8; Key::LEN],
     looked: bool,
     found: Option<Bound<'py, PyTuple>>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> Answer<'py> {
     let missed = Missed {
         call: PyBytes::new(py, call).unbind(),
         looked,
         found: found.map(Bound::unbind),
     };
-    Ok(Bound::new(py, missed)?.into_any())
+    Ok(Err(Bound::new(py, missed)?))
+}
+
+/// What is called as a function is whose results are recalled. Subclasses have a method `_answer`, for what is not at hand.
+///
+/// A class of Python's own would run a method of it for each call.
+#[pyclass(frozen, subclass, module = "retain._retain")]
+pub(crate) struct Recalling {
+    recall: OnceLock<Py<Recall>>,
+}
+
+#[pymethods]
+impl Recalling {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self {
+            recall: OnceLock::new(),
+        }
+    }
+
+    /// Looks there first, from now on.
+    fn _recall_by(&self, recall: Py<Recall>) {
+        // It is set up once.
+        let _ = self.recall.set(recall);
+    }
+
+    /// Return the function's result, kept or computed.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let _stay = Stay::begin();
+        let Some(recall) = slf.get().recall.get() else {
+            return Err(PyTypeError::new_err("it is called before it is made"));
+        };
+        match recall.get().find(args, kwargs)? {
+            Ok(value) => Ok(value),
+            Err(missed) => {
+                let kwargs = kwargs.map_or_else(|| PyDict::new(py), Clone::clone);
+                slf.call_method1(intern!(py, "_answer"), (missed, args, kwargs))
+            }
+        }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self.recall.get() {
+            Some(recall) => visit.call(recall),
+            None => Ok(()),
+        }
+    }
 }
