@@ -322,19 +322,18 @@ impl Indexed {
         let same = |id| old.as_ref().filter(|old| old.version == id);
         let grow = |id: i64| -> rusqlite::Result<bool> {
             let (entries, bytes) = same(id).map_or((1, charge), |old| (0, charge - old.charge()));
+            // The totals too.
             let done = db
                 .prepare_cached(
-                    "UPDATE versions SET used = max(used, ?1), entries = entries + ?2, bytes = bytes + ?3
-                     WHERE id = ?4 AND digest = ?5",
+                    "UPDATE versions SET used = iif(id = 0, used, max(used, ?1)), entries = entries + ?2,
+                     bytes = bytes + ?3 WHERE id IN (0, ?4) AND (id = 0 OR digest = ?5)",
                 )?
                 .execute(params![now, entries, bytes, id, digest])?;
-            if done == 0 {
+            if done < 2 {
+                // It is another database by now.
+                rows::adjust(db, 0, -entries, -bytes)?;
                 return Ok(false);
             }
-            db.prepare_cached(
-                "UPDATE versions SET entries = entries + ?, bytes = bytes + ? WHERE id = 0",
-            )?
-            .execute([entries, bytes])?;
             Ok(true)
         };
         let version = match known {
@@ -453,7 +452,7 @@ impl Store for Indexed {
     fn touch(&self, used: &[(Key, SystemTime)]) -> Result<(), Error> {
         // In pieces: puts go between them.
         for used in used.chunks(64) {
-            self.pool.write(|db| Ok(stamp(db, used)?))?;
+            self.pool.amend(|db| Ok(stamp(db, used)?))?;
             self.log
                 .fetch_add(4096 * used.len() as u64, Ordering::Relaxed);
         }
@@ -528,11 +527,12 @@ impl Shelf for Indexed {
     }
 
     fn count(&self, tallies: &[(String, Tally)]) -> Result<(), Error> {
-        self.pool.write(|db| {
-            for (function, tally) in tallies {
-                let id = rows::function_id(db, function)?;
-                let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-                db.prepare_cached(
+        self.pool
+            .amend(|db| {
+                for (function, tally) in tallies {
+                    let id = rows::function_id(db, function)?;
+                    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+                    db.prepare_cached(
                     "UPDATE functions SET hits = hits + ?, misses = misses + ?, saved = saved + ?,
                      spent = spent + ? WHERE id = ?",
                 )?
@@ -543,9 +543,10 @@ impl Shelf for Indexed {
                     rows::micros(tally.spent),
                     id,
                 ])?;
-            }
-            Ok(())
-        })
+                }
+                Ok(())
+            })
+            .map(|_| ())
     }
 
     fn functions(&self) -> Result<Vec<Statistics>, Error> {
@@ -586,11 +587,12 @@ impl Shelf for Indexed {
     fn tend(&self, bounds: &Bounds, is_idle: bool) -> Result<(), Error> {
         while self.is_over.load(Ordering::Relaxed) {
             let now = self.now();
-            let is_over = self.pool.write(|db| {
+            let is_over = self.pool.amend(|db| {
                 lock(&self.evictor).evict(db, &self.folder, bounds, now, None, 2 * STEPS)
             })?;
             self.log.fetch_add(1 << 18, Ordering::Relaxed);
-            self.is_over.store(is_over, Ordering::Relaxed);
+            self.is_over
+                .store(is_over.unwrap_or(false), Ordering::Relaxed);
         }
         let log = self.log.load(Ordering::Relaxed);
         if log > LOG || is_idle && log > 0 {
@@ -620,8 +622,16 @@ impl Indexed {
     /// Moves the log into the database.
     fn checkpoint(&self, is_idle: bool) -> Result<(), Error> {
         let name = Some("main");
+        let passive = |db: &Connection| db.wal_checkpoint_v2(name, CheckpointMode::PASSIVE);
+        let first = self.pool.read(|db| Ok(passive(db)))?;
+        if let Some(Ok((frames, moved))) = first
+            && frames > moved
+            && frames > LONG_LOG
+        {
+            self.pool.sync();
+        }
         self.pool.read(|db| {
-            let mut done = db.wal_checkpoint_v2(name, CheckpointMode::PASSIVE);
+            let mut done = passive(db);
             if let Ok((frames, moved)) = done {
                 if is_idle && frames > 0 {
                     done = db.wal_checkpoint_v2(name, CheckpointMode::TRUNCATE);

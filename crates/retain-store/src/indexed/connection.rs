@@ -53,7 +53,16 @@ pub(super) struct Link {
     pub(super) db: Connection,
     epoch: u64,
     /// The file that it is connected to.
-    inode: u64,
+    inode: Option<u64>,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Read,
+    /// To write to a database that is there.
+    Amend,
+    Write,
 }
 
 impl Forkable for Pool {
@@ -90,8 +99,9 @@ impl Pool {
             lock(&self.idle).clear();
             return Ok(None);
         }
-        let link = match self.take(false) {
-            Ok(link) => link,
+        let link = match self.take(Need::Read) {
+            Ok(Some(link)) => link,
+            Ok(None) => return Ok(None),
             Err(error) if self.mend(&error, None) => return Ok(None),
             Err(error) => return Err(self.told(error)),
         };
@@ -104,18 +114,37 @@ impl Pool {
             })
     }
 
-    /// Does `what` with a connection inside a transaction, which is undone if it fails. A folder that is gone is made
-    /// again, and so is a damaged database.
+    /// Does `what` with a connection inside a transaction, which is undone if it fails. A database that is gone or
+    /// damaged is made again.
     pub(super) fn write<T>(
         &self,
-        mut what: impl FnMut(&Connection) -> Result<T, Failure>,
+        what: impl FnMut(&Connection) -> Result<T, Failure>,
     ) -> Result<T, Error> {
+        let done = self.change(Need::Write, what)?;
+        done.ok_or_else(|| self.told(sql(io::ErrorKind::NotFound.into())))
+    }
+
+    /// As [`Self::write`], if there is a database: what is not worth that one is made, perhaps while somebody removes
+    /// the folder.
+    pub(super) fn amend<T>(
+        &self,
+        what: impl FnMut(&Connection) -> Result<T, Failure>,
+    ) -> Result<Option<T>, Error> {
+        self.change(Need::Amend, what)
+    }
+
+    fn change<T>(
+        &self,
+        need: Need,
+        mut what: impl FnMut(&Connection) -> Result<T, Failure>,
+    ) -> Result<Option<T>, Error> {
         let _inside = gate::enter();
         let _writing = lock(&self.writing);
         let mut again = true;
         loop {
-            let link = match self.take(true) {
-                Ok(link) => link,
+            let link = match self.take(need) {
+                Ok(Some(link)) => link,
+                Ok(None) => return Ok(None),
                 Err(error) if again && self.mend(&error, None) => {
                     again = false;
                     continue;
@@ -126,7 +155,7 @@ impl Pool {
             let error = match done {
                 Ok(done) => {
                     self.give(link);
-                    return Ok(done);
+                    return Ok(Some(done));
                 }
                 Err(Failure::Other(error)) => {
                     self.give(link);
@@ -134,8 +163,7 @@ impl Pool {
                 }
                 Err(Failure::Sql(error)) => error,
             };
-            let inode = link.inode;
-            if again && self.mend(&error, Some(inode)) {
+            if again && self.mend(&error, Some(&link)) {
                 again = false;
                 continue;
             }
@@ -143,28 +171,35 @@ impl Pool {
         }
     }
 
-    fn take(&self, write: bool) -> rusqlite::Result<Link> {
-        if write && self.removals.count().is_none() {
-            crate::folder::furnish(&self.folder, crate::Layout::Indexed).map_err(sql)?;
-            self.removals.open().map_err(sql)?;
-        }
+    /// Has the operating system write the database down, so that whoever then does while others wait has little to do.
+    pub(super) fn sync(&self) {
+        let _inside = gate::enter();
+        let _ = File::open(self.database()).and_then(|file| file.sync_data());
+    }
+
+    /// A connection to the database that is there. `None` if there is none, and none is to be made.
+    fn take(&self, need: Need) -> rusqlite::Result<Option<Link>> {
         let epoch = self.epoch();
-        let inode = if write {
-            inode_of(&self.database())
-        } else {
-            None
-        };
-        loop {
-            let Some(link) = lock(&self.idle).pop() else {
-                return self.connect(epoch);
-            };
-            if link.epoch == epoch && inode.is_none_or(|inode| inode == link.inode) {
-                if write && inode.is_none() && cfg!(unix) {
-                    continue;
+        if need == Need::Read {
+            while let Some(link) = lock(&self.idle).pop() {
+                if link.epoch == epoch {
+                    return Ok(Some(link));
                 }
-                return Ok(link);
             }
         }
+        // It may have been removed, or exchanged for another.
+        let state = fs::metadata(self.database()).ok();
+        if state.is_none() && need != Need::Write {
+            lock(&self.idle).clear();
+            return Ok(None);
+        }
+        let inode = state.as_ref().and_then(inode_of);
+        while let Some(link) = lock(&self.idle).pop() {
+            if link.epoch == epoch && state.is_some() && link.inode == inode {
+                return Ok(Some(link));
+            }
+        }
+        self.connect(epoch).map(Some)
     }
 
     fn give(&self, link: Link) {
@@ -180,9 +215,7 @@ impl Pool {
                 Ok(done)
             }
             Err(error) => {
-                let inode = link.inode;
-                drop(link);
-                self.mend(&error, Some(inode));
+                self.mend(&error, Some(&link));
                 Err(self.told(error))
             }
         }
@@ -202,9 +235,9 @@ impl Pool {
         self.folder.join("index").join("entries.sqlite")
     }
 
-    /// Moves a damaged database out of the way; whether it was one. `inode` is the file that was found damaged: if it
+    /// Moves a damaged database out of the way; whether it was one. `found` is what was found damaged: if there
     /// is another by now, somebody did so already.
-    fn mend(&self, error: &rusqlite::Error, inode: Option<u64>) -> bool {
+    fn mend(&self, error: &rusqlite::Error, found: Option<&Link>) -> bool {
         if !is_damage(error) {
             return false;
         }
@@ -212,8 +245,10 @@ impl Pool {
         let Ok(marker) = Guard::new(&self.folder) else {
             return false;
         };
-        let now = inode_of(&self.database());
-        if inode.is_none() || now.is_none() || inode == now {
+        let now = fs::metadata(self.database())
+            .ok()
+            .and_then(|state| inode_of(&state));
+        if now.is_none() || found.is_none_or(|link| link.inode == now) {
             let away = self
                 .folder
                 .join(format!(".index-{}.tmp", std::process::id()));
@@ -240,7 +275,7 @@ impl Pool {
             Err(error) => open_read_only(&path).map_err(|_| error)?,
         };
         Ok(Link {
-            inode: inode_of(&path).unwrap_or(0),
+            inode: fs::metadata(&path).ok().and_then(|state| inode_of(&state)),
             db,
             epoch,
         })
@@ -412,11 +447,12 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 #[cfg(unix)]
-fn inode_of(path: &Path) -> Option<u64> {
-    rustix::fs::stat(path).ok().map(|state| state.st_ino)
+#[expect(clippy::unnecessary_wraps, reason = "there are none on other systems")]
+fn inode_of(state: &fs::Metadata) -> Option<u64> {
+    Some(std::os::unix::fs::MetadataExt::ino(state))
 }
 
 #[cfg(not(unix))]
-fn inode_of(_path: &Path) -> Option<u64> {
+fn inode_of(_state: &fs::Metadata) -> Option<u64> {
     None
 }

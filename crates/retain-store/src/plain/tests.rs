@@ -151,6 +151,8 @@ proptest! {
                 }
                 Step::Put(number, value, lives) | Step::PutFile(number, value, lives) => {
                     let new = New { lives: lives.map(|lives| Duration::from_secs(lives.into())), ..new(key(number % 2, number.into())) };
+                    // Not by chance what a compressed file begins with, which would be checked as one.
+                    let value = [b"value ", value.as_slice()].concat();
                     put_file(&bench.plain, &new, &value);
                     model.insert(number, (value, lives.map(|lives| now + u64::from(lives))));
                 }
