@@ -194,7 +194,8 @@ def folder():
     try:
         yield path
     finally:
-        shutil.rmtree(path)
+        # Whoever writes there in the background may do so once more.
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def empty(path):

@@ -319,8 +319,8 @@ class MemorizedFunc(Recalling, Telling):
         if lead is None:
             return self._run(call, turn)
         try:
-            # Somebody may have computed it between the look and the lead.
-            if lead.waited or turn[4] != UNREADABLE:
+            # Somebody may have computed it between the look and the lead; what takes a moment is not worth the look.
+            if lead.waited or (turn[4] != UNREADABLE and self._recall.is_slow()):
                 found = self._find(call, turn)
                 if found is not None:
                     return found

@@ -155,6 +155,16 @@ impl Recall {
         });
     }
 
+    /// Whether misses took more than a moment so far, which is what a second look at the store costs.
+    fn is_slow(&self) -> bool {
+        const MOMENT: f64 = 1e-3;
+        self.counts.with(|now, _| {
+            #[expect(clippy::cast_precision_loss, reason = "so many calls are not made")]
+            let misses = now.misses as f64;
+            now.misses == 0 || now.spent > misses * MOMENT
+        })
+    }
+
     /// Tells the store of what was counted since it was told last; returns it where no store is known.
     fn tell(&self, py: Python<'_>) -> Option<(u64, u64, f64, f64)> {
         let news = self.counts.news();
