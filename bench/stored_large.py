@@ -1,13 +1,15 @@
 """A folder of a million small results: what it takes to open it, to hit, to miss, to put at its limit, and to look.
 
 The figures are beside those of a folder of a thousand. Hits are of calls in a random order, each
-asked for once, and read from the folder.
+asked for once, and read from the folder. The folder is filled, and opened, by processes of their own.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -29,14 +31,29 @@ def opened(place, **options):
 
 
 def fill(place, entries):
-    """Keep the results of so many calls; the seconds of each."""
+    """Keep the results of so many calls."""
     function = opened(place).cache(text)
-    times = []
     for number in range(entries):
-        start = time.perf_counter()
         function(number)
-        times.append(time.perf_counter() - start)
-    return times
+
+
+def open_anew(place, entries):
+    """Open the folder, and hit once; print the microseconds."""
+    with folder() as other:
+        # All that is imported at first use.
+        opened(other).cache(text)(0)
+    start = time.perf_counter()
+    found = opened(place).cache(text)(entries // 2)
+    print((time.perf_counter() - start) * 1e6)
+    assert found == text(entries // 2)
+
+
+def by_child(verb, place, entries):
+    # Imported: functions of a program have its name.
+    code = f"import stored_large; stored_large.{verb}({str(place)!r}, {entries})"
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, check=True, capture_output=True, text=True, timeout=3600, cwd=Path(__file__).parent)
+    return found.stdout
 
 
 def used(place):
@@ -53,19 +70,6 @@ def microseconds(function, numbers):
     return median(times) * 1e6
 
 
-def open_anew(place, entries):
-    """Open the folder and hit once, as a fresh process does; what was open before is forgotten."""
-    times = []
-    for _ in range(9):
-        memory = None
-        start = time.perf_counter()
-        memory = opened(place)
-        memory.cache(text)(entries // 2)
-        times.append(time.perf_counter() - start)
-        del memory
-    return median(times) * 1e6
-
-
 def measure(quick):
     many = 50_000 if quick else 1_000_000
     table = Table(
@@ -78,16 +82,16 @@ def measure(quick):
     with folder() as place:
         for entries in (FEW, many):
             at = place / str(entries)
-            fill(at, entries)
+            by_child("fill", at, entries)
+            size = used(at) / (entries * RESULT)
             figures[entries] = {
-                "opening, and one hit": open_anew(at, entries),
+                "opening, and one hit": median([float(by_child("open_anew", at, entries)) for _ in range(5)]),
                 "hit": microseconds(opened(at).cache(text), choose.sample(range(entries), FEW)),
                 "miss": microseconds(opened(at).cache(text), range(entries, entries + FEW)),
             }
         for what, few in figures[FEW].items():
             more = figures[many][what] / few
             table.add(what, few, figures[many][what], more, Target(more, most=2))
-        size = used(place / str(many)) / ((many + FEW) * RESULT)
         table.add("disk, of the results' bytes", None, size, None, Target(size, most=4))
         table.add("stat: seconds", None, *stat(place / str(many)))
         table.add(
