@@ -242,9 +242,12 @@ impl Pool {
             return false;
         }
         self.begin_anew();
-        let Ok(marker) = Guard::new(&self.folder) else {
-            return false;
-        };
+        self.move_away(found).is_ok()
+    }
+
+    /// Moves the database out of the way, if it is still the one of `found`.
+    fn move_away(&self, found: Option<&Link>) -> io::Result<()> {
+        let marker = Guard::new(&self.folder)?;
         let now = fs::metadata(self.database())
             .ok()
             .and_then(|state| inode_of(&state));
@@ -259,7 +262,18 @@ impl Pool {
             let _ = self.removals.begin_anew();
         }
         drop(marker);
-        true
+        Ok(())
+    }
+
+    /// Throws the database away, which takes no room.
+    pub(super) fn discard(&self) -> Result<(), Error> {
+        let _inside = gate::enter();
+        let _writing = lock(&self.writing);
+        self.begin_anew();
+        self.move_away(None).map_err(|source| Error::Io {
+            path: self.database(),
+            source,
+        })
     }
 
     fn connect(&self, epoch: u64) -> rusqlite::Result<Link> {

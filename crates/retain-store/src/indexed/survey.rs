@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, hash_map};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -93,7 +93,26 @@ impl Indexed {
         Ok(freed)
     }
 
+    /// What is removed is logged first, for which a full disk may have no room. If all is to go, it is thrown away then.
     pub(super) fn clear_of(&self, function: Option<&str>) -> Result<u64, Error> {
+        match self.clear_rows(function) {
+            Err(error) if function.is_none() && is_full(&error) => self.discard(),
+            cleared => cleared,
+        }
+    }
+
+    /// Throws away the index and all files.
+    fn discard(&self) -> Result<u64, Error> {
+        let (entries, _) = self.pool.read(rows::totals)?.unwrap_or_default();
+        self.pool.discard()?;
+        let blobs = self.folder.join("blobs");
+        for folder in fs::read_dir(&blobs).into_iter().flatten().flatten() {
+            let _ = fs::remove_dir_all(folder.path());
+        }
+        Ok(u64::try_from(entries).unwrap_or(0))
+    }
+
+    fn clear_rows(&self, function: Option<&str>) -> Result<u64, Error> {
         let now = self.now();
         self.pool.write(|db| Ok(rows::note_clearing(db, now)?))?;
         let versions = self.versions_of(function)?;
@@ -319,6 +338,16 @@ impl Indexed {
             Ok::<_, Failure>(())
         })
     }
+}
+
+fn is_full(error: &Error) -> bool {
+    let Error::Io { source, .. } = error else {
+        return false;
+    };
+    matches!(
+        source.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
 }
 
 fn page(db: &Connection, start: i64, versions: &mut Versions) -> rusqlite::Result<Vec<Listed>> {
