@@ -320,7 +320,7 @@ impl Folder {
     /// # Errors
     /// If the folder cannot be written to.
     pub fn reduce(&self, to: Bounds) -> Result<Freed, Error> {
-        self.write_notes()?;
+        self.inner.write_notes()?;
         let bounds = &self.inner.bounds;
         let freed = self.inner.shelf.reduce(&Bounds {
             max_bytes: least(to.max_bytes, bounds.max_bytes),
@@ -408,16 +408,13 @@ impl Folder {
         Ok(verified)
     }
 
-    /// Writes what is only noted so far: uses and tallies.
+    /// Writes what is only noted so far, uses and tallies, and leaves little to do to who opens the folder next: for
+    /// the end of a program.
     ///
     /// # Errors
     /// If the folder cannot be written to.
     pub fn flush(&self) -> Result<(), Error> {
-        self.write_notes()
-    }
-
-    fn write_notes(&self) -> Result<(), Error> {
-        self.inner.write_notes()
+        self.inner.finish()
     }
 }
 
@@ -466,6 +463,15 @@ impl Inner {
         Ok(())
     }
 
+    /// Leaves nothing to be done to who opens the folder next.
+    fn finish(&self) -> Result<(), Error> {
+        self.write_notes()?;
+        if self.shelf.is_untidy() {
+            self.shelf.tend(&self.bounds, true)?;
+        }
+        Ok(())
+    }
+
     /// Tells other processes that something was removed. If they cannot be told, it is removed all the same.
     fn removed(&self) {
         let _inside = gate::enter();
@@ -496,11 +502,7 @@ struct Stop(Arc<Inner>);
 impl Drop for Stop {
     fn drop(&mut self) {
         self.0.keeper.stop();
-        let _ = self.0.write_notes();
-        // A long log is not left to others.
-        if self.0.shelf.is_behind() {
-            let _ = self.0.shelf.tend(&self.0.bounds, true);
-        }
+        let _ = self.0.finish();
     }
 }
 

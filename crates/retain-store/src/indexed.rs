@@ -14,13 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use retain_format::Publication;
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use crate::folder::{Bounds, Freed, Removals, Statistics, Tally, Verified, Version};
+use crate::gate;
 use crate::seal::{self, Check, Facts, Seal};
 use crate::shelf::{Clock, Progress, Shelf};
 use crate::{Body, Entry, Error, Found, Key, New, Record, Store, Value};
@@ -32,6 +33,8 @@ use rows::{Slim, millis};
 const STEPS: usize = 16;
 /// Bytes of the log from which on it is worth to be moved into the database.
 const LOG: u64 = 4 << 20;
+/// Bytes of a log that takes whoever opens the folder next no time to speak of.
+const SHORT_LOG: u64 = 256 << 10;
 /// Frames of the log from which on a writer waits until it is moved.
 const LONG_LOG: i32 = 16_000;
 
@@ -48,6 +51,8 @@ pub(crate) struct Indexed {
     /// Bytes written since the log was last moved.
     log: AtomicU64,
     is_over: AtomicBool,
+    /// Who moves the log: 0, or one more than the [`gate::generation`].
+    mover: AtomicU64,
 }
 
 /// What is put.
@@ -86,6 +91,7 @@ impl Indexed {
             puts: AtomicU64::new(0),
             log: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
+            mover: AtomicU64::new(0),
         }
     }
 
@@ -595,11 +601,15 @@ impl Shelf for Indexed {
                 .store(is_over.unwrap_or(false), Ordering::Relaxed);
         }
         let log = self.log.load(Ordering::Relaxed);
-        if log > LOG || is_idle && log > 0 {
+        if log > LOG || is_idle && (log > 0 || self.is_untidy()) {
             self.log.store(0, Ordering::Relaxed);
             self.checkpoint(is_idle)?;
         }
         Ok(())
+    }
+
+    fn is_untidy(&self) -> bool {
+        self.pool.log_len() > SHORT_LOG
     }
 }
 
@@ -619,8 +629,26 @@ impl Indexed {
         })
     }
 
-    /// Moves the log into the database.
+    /// Moves the log into the database, once no other thread does.
     fn checkpoint(&self, is_idle: bool) -> Result<(), Error> {
+        let me = gate::generation() + 1;
+        for _ in 0..2000 {
+            match self
+                .mover
+                .compare_exchange(0, me, Ordering::SeqCst, Ordering::SeqCst)
+            {
+                Err(other) if other == me => std::thread::sleep(Duration::from_millis(1)),
+                // Nobody did, or a thread of the process that this one was forked from.
+                _ => break,
+            }
+        }
+        self.mover.store(me, Ordering::SeqCst);
+        let moved = self.move_log(is_idle);
+        self.mover.store(0, Ordering::SeqCst);
+        moved
+    }
+
+    fn move_log(&self, is_idle: bool) -> Result<(), Error> {
         let name = Some("main");
         let passive = |db: &Connection| db.wal_checkpoint_v2(name, CheckpointMode::PASSIVE);
         let first = self.pool.read(|db| Ok(passive(db)))?;

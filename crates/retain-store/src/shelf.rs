@@ -49,6 +49,11 @@ pub(crate) trait Shelf: Store {
         false
     }
 
+    /// Whether the next to open the folder would have to work through what is left now.
+    fn is_untidy(&self) -> bool {
+        false
+    }
+
     /// Does what puts have left to do, in the background. `is_idle`: there were none for a while.
     fn tend(&self, _bounds: &Bounds, _is_idle: bool) -> Result<(), Error> {
         Ok(())

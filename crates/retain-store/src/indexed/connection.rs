@@ -231,6 +231,12 @@ impl Pool {
         lock(&self.idle).clear();
     }
 
+    /// How long the log is.
+    pub(super) fn log_len(&self) -> u64 {
+        let log = self.database().with_extension("sqlite-wal");
+        fs::metadata(log).map_or(0, |state| state.len())
+    }
+
     fn database(&self) -> PathBuf {
         self.folder.join("index").join("entries.sqlite")
     }
