@@ -505,6 +505,7 @@ def test_a_forked_child_tells_no_counts_of_its_parents(store):
     def function(x):
         raise AssertionError
 
+    store.describe("module.f", call(1)[:32], "{}")
     recall = recalling(store, function)
     recall.hit(1.0)
     recall.after_fork_in_child()
