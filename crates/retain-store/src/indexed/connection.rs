@@ -457,7 +457,9 @@ fn is_damage(error: &rusqlite::Error) -> bool {
                     | ErrorCode::TypeMismatch
             ) || failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHORT_READ
         }
-        rusqlite::Error::InvalidColumnType(..)
+        // Our own statements are right: the schema is another.
+        rusqlite::Error::SqlInputError { .. }
+        | rusqlite::Error::InvalidColumnType(..)
         | rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::IntegralValueOutOfRange(..)
         | rusqlite::Error::QueryReturnedNoRows

@@ -290,8 +290,11 @@ impl Indexed {
         };
         if is_file {
             let path = rows::blob_of(&self.folder, &entry.key);
-            let Ok(mut file) = File::open(&path) else {
-                return Ok(false);
+            let mut file = match File::open(&path) {
+                Ok(file) => file,
+                // Its writer was killed before it had its name: nothing is found under that key.
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+                Err(_) => return Ok(false),
             };
             if self.seal.is_keyed() {
                 if file.read_to_end(&mut value).is_err() {
