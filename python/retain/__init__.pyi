@@ -51,6 +51,8 @@ from retain._memory.explain import Explanation as _Explanation
 from retain._memory.results import CacheInfo as _KeptInfo
 from retain._memory.results import MemorizedResult as MemorizedResult
 from retain._memory.results import NotMemorizedResult as _NotMemorizedResult
+from retain._parallel.cores import cpu_count as cpu_count
+from retain._parallel.delayed import delayed as delayed
 from retain._parts import register_key as register_key
 from retain._retain import hash as hash
 from retain._retain import identity as identity
@@ -70,6 +72,8 @@ __all__ = [
     "UntrustedFolderError",
     "cache",
     "cached_property",
+    "cpu_count",
+    "delayed",
     "dump",
     "expires_after",
     "explain",

@@ -1,0 +1,1 @@
+"""Calls that run side by side, on every core."""
