@@ -44,7 +44,7 @@ class Waiting:
             self._thread.join()
 
     def report(self, done: int, of: int) -> None:
-        """Note how far it is."""
+        """Note how far it is; `of` is 0 where that is not known."""
         self._at = done, of
 
     def _show(self) -> None:
@@ -67,9 +67,10 @@ class Waiting:
     def _line(self, passed: float) -> str:
         from retain._memory.showing import duration
 
-        if self._at is None or not self._at[1]:
-            return f"{self._doing} … {duration(round(passed))}"
-        done, of = self._at
+        done, of = self._at or (0, 0)
+        if not of:
+            count = f" {done:,}" if done else ""
+            return f"{self._doing}{count} … {duration(round(passed))}"
         filled = _WIDTH * min(done, of) // of
         left = f", {duration(round(passed / done * (of - done)))} left" if 0 < done < of else ""
         return f"{self._doing} [{'#' * filled}{' ' * (_WIDTH - filled)}] {done:,} of {of:,}{left}"
