@@ -19,6 +19,8 @@ __all__ = [
     "IdentityWarning",
     "MemorizedResult",
     "Memory",
+    "Parallel",
+    "ParallelBackendBase",
     "Report",
     "SignatureError",
     "StoreBackendBase",
@@ -30,6 +32,7 @@ __all__ = [
     "cpu_count",
     "delayed",
     "dump",
+    "effective_n_jobs",
     "expires_after",
     "explain",
     "hash",
@@ -37,11 +40,15 @@ __all__ = [
     "load",
     "lru_cache",
     "memoize",
+    "parallel_backend",
+    "parallel_config",
     "register_compressor",
     "register_key",
+    "register_parallel_backend",
     "register_store_backend",
     "safe_load",
     "scan",
+    "wrap_non_picklable_objects",
 ]
 __version__ = "0.1.0"
 
@@ -53,6 +60,9 @@ _LATER = {
     "IdentityWarning": "retain._identity",
     "MemorizedResult": "retain._memory.results",
     "Memory": "retain._memory.memory",
+    "Parallel": "retain._parallel.parallel",
+    "ParallelBackendBase": "retain._parallel.backends",
+    "Report": "retain._files.report",
     "SignatureError": "retain._files.errors",
     "StoreBackendBase": "retain._memory.backends",
     "StoreError": "retain._memory.errors",
@@ -61,19 +71,23 @@ _LATER = {
     "cpu_count": "retain._parallel.cores",
     "delayed": "retain._parallel.delayed",
     "dump": "retain._files.dump",
+    "effective_n_jobs": "retain._parallel.config",
     "expires_after": "retain._memory.expiry",
     "explain": "retain._explain",
     "load": "retain._files.load",
+    "parallel_backend": "retain._parallel.config",
+    "parallel_config": "retain._parallel.config",
     "register_compressor": "retain._files.compressors",
     "register_key": "retain._parts",
+    "register_parallel_backend": "retain._parallel.registry",
     "register_store_backend": "retain._memory.backends",
-    "Report": "retain._files.report",
     "safe_load": "retain._files.safe",
     "scan": "retain._files.scan",
+    "wrap_non_picklable_objects": "retain._parallel.nonpicklable",
 }
 
 
-_MODULES = ("cacheutils", "numpy_pickle")
+_MODULES = ("cacheutils", "numpy_pickle", "parallel")
 
 
 def __dir__() -> list[str]:

@@ -28,6 +28,7 @@ from typing import (
 
 from retain import cacheutils as cacheutils
 from retain import numpy_pickle as numpy_pickle
+from retain import parallel as parallel
 from retain._explain import explain as explain
 from retain._files.compressors import CompressorWrapper as CompressorWrapper
 from retain._files.compressors import register_compressor as register_compressor
@@ -51,8 +52,15 @@ from retain._memory.explain import Explanation as _Explanation
 from retain._memory.results import CacheInfo as _KeptInfo
 from retain._memory.results import MemorizedResult as MemorizedResult
 from retain._memory.results import NotMemorizedResult as _NotMemorizedResult
+from retain._parallel.backends import ParallelBackendBase as ParallelBackendBase
+from retain._parallel.config import effective_n_jobs as effective_n_jobs
+from retain._parallel.config import parallel_backend as parallel_backend
+from retain._parallel.config import parallel_config as parallel_config
 from retain._parallel.cores import cpu_count as cpu_count
 from retain._parallel.delayed import delayed as delayed
+from retain._parallel.nonpicklable import wrap_non_picklable_objects as wrap_non_picklable_objects
+from retain._parallel.parallel import Parallel as Parallel
+from retain._parallel.registry import register_parallel_backend as register_parallel_backend
 from retain._parts import register_key as register_key
 from retain._retain import hash as hash
 from retain._retain import identity as identity
@@ -64,6 +72,8 @@ __all__ = [
     "IdentityWarning",
     "MemorizedResult",
     "Memory",
+    "Parallel",
+    "ParallelBackendBase",
     "Report",
     "SignatureError",
     "StoreBackendBase",
@@ -75,6 +85,7 @@ __all__ = [
     "cpu_count",
     "delayed",
     "dump",
+    "effective_n_jobs",
     "expires_after",
     "explain",
     "hash",
@@ -82,11 +93,15 @@ __all__ = [
     "load",
     "lru_cache",
     "memoize",
+    "parallel_backend",
+    "parallel_config",
     "register_compressor",
     "register_key",
+    "register_parallel_backend",
     "register_store_backend",
     "safe_load",
     "scan",
+    "wrap_non_picklable_objects",
 ]
 __version__: str
 

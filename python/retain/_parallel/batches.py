@@ -50,7 +50,9 @@ class BatchedCalls:
         pickle_cache: dict[Any, Any] | None = None,
     ) -> None:
         self.items = list(iterator_slice)
-        self._backend, self._n_jobs = backend_and_jobs if isinstance(backend_and_jobs, tuple) else (backend_and_jobs, None)
+        self._backend, self._n_jobs = (
+            backend_and_jobs if isinstance(backend_and_jobs, tuple) else (backend_and_jobs, None)
+        )
         self._reducer_callback = reducer_callback
         self._pickle_cache = pickle_cache
         self._context: Context | None = copy_context()

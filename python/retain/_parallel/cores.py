@@ -56,6 +56,7 @@ def _bound_to(logical: int) -> int:
         return logical
 
 
+@cache
 def _quota(logical: int) -> int:
     """Return the quota of the control group: version 2, then 1."""
     found = _words(f"{_CGROUP}/cpu.max")

@@ -1,0 +1,89 @@
+"""Which worker processes serve which call."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from retain._parallel.backends import ParallelBackendBase
+from retain._parallel.cores import cpu_count
+
+if TYPE_CHECKING:
+    from retain._parallel.engine import Call
+
+# So many kinds of workers are kept warm. Those of a kind that was not used for the longest time leave when their last
+# call has ended.
+_MOST = 4
+_kept: OrderedDict[Any, Any] = OrderedDict()
+_guard = threading.Lock()
+_of_the_parent: list[Any] = []
+
+
+def thread_budget(n_jobs: int, inner_max_num_threads: int | None) -> dict[str, str]:
+    """
+    Return the environment of worker processes in which libraries use no more threads than there are processors.
+
+    Parameters
+    ----------
+    n_jobs : int
+        How many processes share the processors.
+    inner_max_num_threads : int or None
+        How many threads each may use. None shares the processors evenly; what the user has set in the environment
+        goes before that.
+    """
+    share = str(max(cpu_count() // n_jobs, 1))
+    environ = os.environ
+    if inner_max_num_threads is None:
+        found = {name: environ.get(name, share) for name in ParallelBackendBase.MAX_NUM_THREADS_VARS}
+    else:
+        found = dict.fromkeys(ParallelBackendBase.MAX_NUM_THREADS_VARS, str(inner_max_num_threads))
+    if ParallelBackendBase.TBB_ENABLE_IPC_VAR not in environ:
+        # The schedulers of TBB then agree among processes.
+        found[ParallelBackendBase.TBB_ENABLE_IPC_VAR] = "1"
+    found["KMP_INIT_AT_FORK"] = environ.get("KMP_INIT_AT_FORK", "FALSE")
+    found["RETAIN_DEPTH"] = str(int(environ.get("RETAIN_DEPTH", "0")) + 1)
+    return found
+
+
+def pool_of(call: Call) -> Any:
+    """Return the worker processes for a call; they are started if there are none yet."""
+    environment = thread_budget(call.n_jobs, call.inner_max_num_threads)
+    key = (
+        *environment.values(),
+        call.memory_limit,
+        call.idle,
+        None if call.initializer is None else _pickled((call.initializer, call.initargs)),
+    )
+    with _guard:
+        pool = _kept.get(key)
+        if pool is None:
+            from retain._parallel.processes import pool as new_pool  # type: ignore[import-not-found,unused-ignore]
+
+            pool = _kept[key] = new_pool(call.n_jobs, environment, memory_limit=call.memory_limit, idle=call.idle)
+            while len(_kept) > _MOST:
+                _kept.popitem(last=False)
+        else:
+            _kept.move_to_end(key)
+            pool.grow(call.n_jobs)
+    return pool
+
+
+def _pickled(value: object) -> bytes:
+    from cloudpickle import dumps
+
+    found: bytes = dumps(value)
+    return found
+
+
+def _forget() -> None:
+    """Leave, in a forked process, the workers to its parent."""
+    global _guard  # noqa: PLW0603 - another thread may hold it
+    _guard = threading.Lock()
+    _of_the_parent.append(list(_kept.values()))
+    _kept.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
