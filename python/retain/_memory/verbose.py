@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import pprint
 import sys
 from typing import Any
 
 from retain._memory.naming import function_name, short_name
-from retain._memory.reprs import short
 
 _LONGEST = 1500
 _CUT = 700
 _LINE = 80
 _MOST = 300
 
-logger = logging.getLogger("retain")
+
+def _logger() -> Any:
+    from logging import getLogger
+
+    return getLogger("retain")
 
 
 class Talking:
@@ -24,15 +25,15 @@ class Talking:
 
     def warn(self, msg: str) -> None:
         """Log a warning."""
-        logger.warning("[%s]: %s", self, msg)
+        _logger().warning("[%s]: %s", self, msg)
 
     def info(self, msg: str) -> None:
         """Log what is of interest now and then."""
-        logger.info("[%s]: %s", self, msg)
+        _logger().info("[%s]: %s", self, msg)
 
     def debug(self, msg: str) -> None:
         """Log what is of interest when something is wrong."""
-        logger.debug("[%s]: %s", self, msg)
+        _logger().debug("[%s]: %s", self, msg)
 
     def format(self, obj: Any, indent: int = 0) -> str:
         """Return an object as it is shown."""
@@ -90,7 +91,11 @@ def _shown(value: Any) -> str:
 
 def _pretty(value: Any, indent: int) -> str:
     if _is_large(value, [_MOST]):
+        from retain._memory.reprs import short
+
         return short(value, _CUT)
+    import pprint
+
     numpy = sys.modules.get("numpy")
     if numpy is None:
         return pprint.pformat(value, indent=indent, depth=3)

@@ -192,7 +192,7 @@ class ParallelBackendBase(metaclass=ABCMeta):
     def _submits_as(self, own: type) -> bool:
         """Whether no subclass has changed how tasks are submitted, so that they may go a faster way."""
         kind = type(self)
-        return kind is own or all(getattr(kind, name) is getattr(own, name) for name in _FROM_OUTSIDE)
+        return kind is own or all(getattr(kind, name, None) is getattr(own, name, None) for name in _FROM_OUTSIDE)
 
 
 class SequentialBackend(ParallelBackendBase):

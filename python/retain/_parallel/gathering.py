@@ -169,8 +169,9 @@ class Gathering:
                 if outcomes is None:
                     return
                 is_quick = time.monotonic() - began < _SHORT
-                self._since = None
-                self._settle(outcomes)
+                if outcomes:
+                    self._since = None
+                    self._settle(outcomes)
             value = came.popleft()
             self._refill(given)
             given += 1
