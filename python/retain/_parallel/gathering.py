@@ -121,9 +121,9 @@ class Gathering:
         engine, found = self._engine, self._found
         if self._timeout is not None:
             return list(self.given(tasks, lookup))[1:]
-        engine.begin(tasks, lookup)
+        self._begin(tasks, lookup)
         with self._context():
-            while (outcomes := engine.step()) is not None:
+            while (outcomes := self._step(True, None)) is not None:
                 self._settle(outcomes)
         if len(found) == engine.pulled and self._on_error != "skip":
             return [found[index] for index in range(len(found))]
@@ -131,9 +131,9 @@ class Gathering:
 
     def given(self, tasks: Iterator[Task], lookup: Mapping[type, Lookup]) -> Iterator[Any]:
         """Give None when the tasks have been taken on, and then one result after the other."""
-        engine, parallel = self._engine, self._parallel
-        engine.begin(tasks, lookup)
-        self._settle(engine.step(False, self._bound) or [])
+        parallel = self._parallel
+        self._begin(tasks, lookup)
+        self._settle(self._step(False, self._bound) or [])
         yield None
         with self._context():
             one_by_one = self._in_order() if self._came is None else self._as_they_come()
@@ -142,6 +142,12 @@ class Gathering:
                     continue
                 yield value
                 parallel._nb_consumed += 1
+
+    def _begin(self, tasks: Iterator[Task], lookup: Mapping[type, Lookup]) -> None:
+        self._engine.begin(tasks, lookup)
+        if self._parallel._is_cancelled:
+            # Before there was anything to be cancelled.
+            self._engine.cancel()
 
     def _in_order(self) -> Iterator[Any]:
         found, index = self._found, 0
@@ -184,14 +190,14 @@ class Gathering:
 
     def _refill(self, given: int) -> None:
         """Keep the workers busy while the caller is."""
-        outcomes = self._engine.step(False, self._room(given))
+        outcomes = self._step(False, self._room(given))
         if outcomes:
             self._settle(outcomes)
 
     def _wait(self, limit: int | None) -> list[Outcome] | None:
         """Wait for outcomes, until the time is up."""
         if self._timeout is None:
-            return self._engine.step(True, limit)
+            return self._step(True, limit)
         now = time.monotonic()
         if self._since is None:
             self._since = now
@@ -203,7 +209,15 @@ class Gathering:
                 f"A task has not ended {self._timeout} s after it was waited for: give a larger timeout=, or "
                 "task_timeout= to end this task only"
             )
-        return self._engine.step(left, limit)
+        return self._step(left, limit)
+
+    def _step(self, wait: bool | float, limit: int | None) -> list[Outcome] | None:
+        outcomes = self._engine.step(wait, limit)
+        if outcomes is None and self._parallel._is_cancelled:
+            from concurrent.futures import CancelledError
+
+            raise CancelledError
+        return outcomes
 
     # --- outcomes ---
 

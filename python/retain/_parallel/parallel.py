@@ -120,6 +120,7 @@ class Parallel(Talking):
     _nb_consumed = 0
     _running = _calling = _managed_backend = False
     _iterating = _exception = _aborting = _aborted = False
+    _is_cancelled = False
     _original_iterator: Any = None
     _pre_dispatch_amount = 0
     _start_time = 0.0
@@ -423,6 +424,12 @@ class Parallel(Talking):
             self._engine.cancel()
         if hasattr(self._backend, "abort_everything") and self._calling:
             self._backend.abort_everything(ensure_ready=self._managed_backend)
+
+    def _cancel(self) -> None:
+        """Give up the call, from any thread: it raises `CancelledError` where it runs."""
+        self._is_cancelled = True
+        if self._engine is not None:
+            self._engine.cancel()
 
     def _finish(self, error: BaseException | None) -> None:
         watched = self._watched
