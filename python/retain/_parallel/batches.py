@@ -58,20 +58,24 @@ class BatchedCalls:
         self._context: Context | None = copy_context()
 
     def __call__(self) -> list[Any]:
-        """Make the calls; none follows one that tells it to stop."""
+        """Make the calls."""
         from retain._parallel.config import parallel_config
 
         results: list[Any] = []
         with parallel_config(backend=self._backend, n_jobs=self._n_jobs):
             for function, args, kwargs in self.items:
                 if self._context is None:
-                    result = function(*args, **kwargs)
+                    results.append(function(*args, **kwargs))
                 else:
-                    result = self._context.copy().run(function, *args, **kwargs)
-                results.append(result)
-                if type(result) is Answer and result.ends:
-                    break
+                    results.append(self._context.copy().run(function, *args, **kwargs))
         return results
+
+    @property
+    def name(self) -> str:
+        """What to call it where tasks are shown: the function's name, with the number of calls if there are more."""
+        names = {getattr(function, "__name__", type(function).__name__) for function, _, _ in self.items}
+        name = names.pop() if len(names) == 1 else "mixed"
+        return name if len(self.items) == 1 else f"{name}-{len(self.items)}"
 
     def __len__(self) -> int:
         return len(self.items)
@@ -130,9 +134,7 @@ class Answer(NamedTuple):
     lasted : int
         Nanoseconds.
     worker : tuple
-        Who did it: process and thread, with the machine where that is another.
-    ends : bool
-        Whether the tasks behind it in its batch were left out.
+        Who did it: machine, process and thread.
     """
 
     status: int
@@ -140,7 +142,6 @@ class Answer(NamedTuple):
     started: int
     lasted: int
     worker: tuple[Any, ...]
-    ends: bool = False
 
 
 class Failure:
@@ -170,13 +171,10 @@ class Guarded:
     Parameters
     ----------
     function : callable
-    stops : bool
-        Whether a failure ends its batch.
     """
 
-    def __init__(self, function: Callable[..., Any], *, stops: bool) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self.stops = stops
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Answer:
         """Call the function."""
@@ -185,7 +183,7 @@ class Guarded:
         try:
             value = self.function(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - told to the parent, which raises it
-            return Answer(FAILED, Failure(error), started, time.perf_counter_ns() - begun, _here(), self.stops)
+            return Answer(FAILED, Failure(error), started, time.perf_counter_ns() - begun, _here())
         return Answer(DONE, value, started, time.perf_counter_ns() - begun, _here())
 
     @property
@@ -200,11 +198,7 @@ class Guarded:
         return hash((Guarded, id(self.function)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _guarded, (self.function, self.stops)
-
-
-def _guarded(function: Callable[..., Any], stops: bool) -> Guarded:
-    return Guarded(function, stops=stops)
+        return Guarded, (self.function,)
 
 
 def _here() -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from contextlib import ExitStack
+from contextlib import suppress
 from itertools import islice
 from multiprocessing import TimeoutError as TaskTimeoutError
 from queue import Empty, SimpleQueue
@@ -13,6 +13,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from retain._parallel.batches import Answer, BatchedCalls, Guarded
+from retain._parallel.callbacks import completion_callback
 from retain._parallel.engine import DONE, FAILED, RETRIED
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _HITS = 64  # tasks that a step may answer by a lookup before it lets its caller have them
 _HIT = -1  # the worker of such tasks
+_WAKE = 0, False, None  # no batch has the number 0
 
 
 class ForeignEngine:
@@ -38,14 +40,18 @@ class ForeignEngine:
     call : Call
     """
 
+    # It makes the callbacks that programs put in retain.parallel.
+    calls_back = True
+
     def __init__(self, backend: Any, call: Call) -> None:
         self._backend = backend
         self._call = call
         # A task that may be given up, or tried again by itself, goes alone.
         alone = call.task_timeout is not None
         self._fixed_size = 1 if alone else call.batch_size
-        self._stops = not call.retries
-        self._slots: float = math.inf
+        self._window = 2 * call.n_jobs if call.window is None else call.window
+        self._slots = 1
+        self._freed = 0  # of the batches that were sent, those that are done and have their result not yet
         self._tasks: Iterator[Task] = iter(())
         self._lookup: Mapping[type, Lookup] = {}
         self._exhausted = False
@@ -58,8 +64,6 @@ class ForeignEngine:
         self._numbers = 0
         self._answers: SimpleQueue[tuple[int, bool, Any]] = SimpleQueue()
         self._retriever: _Retriever | None = None
-        self._within = ExitStack()
-        self._entered = False
         self._workers: dict[tuple[Any, ...], int] = {}
         self._clock = time.monotonic_ns() - time.time_ns()
         self.pulled = 0
@@ -76,23 +80,23 @@ class ForeignEngine:
         """Take the tasks on."""
         self._tasks = tasks
         self._lookup = lookup
-        window = self._call.window
-        if window is not None:
-            self._slots = max(math.ceil(window / self._size()), min(window, self._call.n_jobs), 1)
+        self._slots = max(math.ceil(self._window / self._size()), min(self._window, self._call.n_jobs), 1)
+        workers = getattr(self._backend, "workers", None)
+        if self._call.task_timeout is not None or (workers is not None and workers() > self._call.n_jobs):
+            # No more at once than was asked for, whatever the backend could do; and where a task's time counts, none
+            # that waits behind another.
+            self._slots = min(self._slots, self._call.n_jobs)
         if not getattr(self._backend, "supports_retrieve_callback", False):
             self._retriever = _Retriever(self._backend, self._answers)
 
     def step(self, wait: bool | float = True, limit: int | None = None) -> list[Outcome] | None:
         """Go on, and return the outcomes that came; None when there are no more."""
-        if not self._entered:
-            self._entered = True
-            self._within.enter_context(self._backend.retrieval_context())
         until = math.inf if wait is True else time.monotonic() + wait
         allowed = math.inf if limit is None else self.pulled + limit
         while True:
             self._fill(allowed)
             self._collect(until if not self._ready else 0.0)
-            if self._ready:
+            if self._ready and not self._cancelled:
                 found, self._ready = self._ready, []
                 return found
             if self._exhausted and not (self._sent or self._cut or self._again):
@@ -105,18 +109,20 @@ class ForeignEngine:
 
     def cancel(self) -> None:
         """Give up the tasks that have not ended."""
+        if self._cancelled:
+            return
         self._cancelled = self._exhausted = True
-        self._cut.clear()
-        self._again.clear()
-        for sent in self._sent.values():
-            _cancel(sent.job)
-        self._sent.clear()
+        # Another thread may be in `step`: what it holds is not changed, but left behind.
+        sent, self._sent = self._sent, {}
+        self._cut, self._again = deque(), deque()
+        self._abandon([each.job for each in list(sent.values())])
         self._end()
+        self._answers.put(_WAKE)
 
     def _end(self) -> None:
+        self._tasks = iter(())
         if self._retriever is not None:
             self._retriever.end()
-        self._within.close()
 
     # --- sending --------------------------------------------------------------------------------------------------
 
@@ -124,7 +130,9 @@ class ForeignEngine:
         return max(self._fixed_size or self._backend.compute_batch_size(), 1)
 
     def _fill(self, allowed: float) -> None:
-        while len(self._sent) < self._slots and len(self._ready) < _HITS:
+        while not self._cancelled and len(self._ready) < _HITS:
+            if self._sent and len(self._sent) - self._freed + len(self._given_up) >= self._slots:
+                return
             batch = self._next(allowed)
             if batch is None:
                 return
@@ -141,19 +149,19 @@ class ForeignEngine:
             return None
         size = self._size()
         jobs = max(self._call.n_jobs, 1)
-        window = self._call.window
-        if window is not None and not self.completed:
+        if not self.completed:
             # What is sent before the first result is no more than the window.
-            size = min(size, max(window // jobs, 1))
+            size = min(size, max(self._window // jobs, 1))
         # The next batches of all workers are taken at once: if the tasks end with them, they are made smaller.
-        wanted = int(min(1 if size == 1 else size * jobs, allowed - self.pulled))
-        taken = self._take(wanted)
-        if len(taken) < wanted and self._exhausted and size > 1:
+        may_shrink = size > 1 and self._fixed_size is None
+        taken, is_last = self._take(int(min(size * jobs if may_shrink else size, allowed - self.pulled)))
+        if is_last and may_shrink:
             size = max(len(taken) // (10 * jobs), 1)
         self._cut.extend(taken[start : start + size] for start in range(0, len(taken), size))
         return self._cut.popleft() if self._cut else []
 
-    def _take(self, wanted: int) -> list[_Task]:
+    def _take(self, wanted: int) -> tuple[list[_Task], bool]:
+        """Take tasks from the iterator; return those that are to be run, and whether the iterator has ended."""
         taken = []
         count = 0
         for function, args, kwargs in islice(self._tasks, wanted):
@@ -169,29 +177,29 @@ class ForeignEngine:
                 self.completed += 1
                 now = time.monotonic_ns()
                 self._give(index, DONE, found[0], _HIT, now, now, 0)
-        if count < wanted:
-            self._exhausted = True
-        return taken
+        is_last = count < wanted
+        self._exhausted = self._exhausted or is_last
+        return taken, is_last
 
     def _send(self, batch: list[_Task]) -> None:
         for task in batch:
             task.attempts += 1
         number = self._numbers = self._numbers + 1
         sent = self._sent[number] = _Sent(batch)
-        items = [(Guarded(task.function, stops=self._stops), task.args, task.kwargs) for task in batch]
+        items = [(Guarded(task.function), task.args, task.kwargs) for task in batch]
         self.dispatched += len(batch)
         answers = self._answers
-
-        def done(out: Any = None) -> None:
-            answers.put((number, True, out))
-
+        callback = completion_callback()(time.time(), len(batch), self._call.parallel)
+        callback.receive = lambda out=None: answers.put((number, True, out))
         try:
-            job = self._backend.submit(BatchedCalls(items, self._call.nested), callback=done)
+            job = self._backend.submit(BatchedCalls(items, self._call.nested), callback=callback)
         except Exception as error:  # noqa: BLE001 - an outcome of its tasks, as if it had come later
             answers.put((number, False, error))
             return
         sent.job = job
-        if self._retriever is not None:
+        if self._cancelled:
+            self._abandon([job])
+        elif self._retriever is not None:
             self._retriever.put(number, job)
         elif (watch := getattr(job, "add_done_callback", None)) is not None:
             # Backends have forgotten to tell of failures.
@@ -209,7 +217,7 @@ class ForeignEngine:
                 if arrived or not self._sent:
                     return
                 now = time.monotonic()
-                deadline = min(until, self._next_deadline(now))
+                deadline = min(until, self._next_deadline())
                 if deadline <= now:
                     self._give_up(now)
                     return
@@ -228,8 +236,8 @@ class ForeignEngine:
             return
         if good and self._retriever is not None:
             # Its result comes from the retriever, when all before it have come.
-            if not sent.freed:
-                sent.freed = True
+            self._freed += not sent.freed
+            sent.freed = True
             return
         if good:
             try:
@@ -240,14 +248,16 @@ class ForeignEngine:
                 good, out = False, error
         elif isinstance(out, _Retrieved):
             good, out = True, out.value
-        del self._sent[number]
+        self._drop(number)
         if not good:
             self._fail(sent.batch, out)
             return
         self._backend.batch_completed(len(sent.batch), time.monotonic() - sent.at)
-        for task, answer in zip(sent.batch, out, strict=False):
+        for task, answer in zip(sent.batch, out, strict=True):
             self._answer(task, answer)
-        # Those behind a failure, when nothing is to be tried again, were left out.
+
+    def _drop(self, number: int) -> None:
+        self._freed -= self._sent.pop(number).freed
 
     def _answer(self, task: _Task, answer: Answer) -> None:
         self.busy_ns += answer.lasted
@@ -286,36 +296,38 @@ class ForeignEngine:
 
     # --- time-outs of tasks ---------------------------------------------------------------------------------------
 
-    def _running(self) -> list[tuple[int, _Sent]]:
-        """Return the batches that run, as far as can be told: those sent first, as many as there are workers."""
-        free = max(self._call.n_jobs - len(self._given_up), 1)
-        return list(islice(self._sent.items(), free))
-
-    def _next_deadline(self, now: float) -> float:
+    def _next_deadline(self) -> float:
         limit = self._call.task_timeout
         if limit is None:
             return math.inf
-        for _, sent in self._running():
-            sent.runs_since = sent.runs_since or now
-        return min((sent.runs_since + limit for _, sent in self._running()), default=math.inf)
+        return min((sent.at + limit for sent in self._sent.values()), default=math.inf)
 
     def _give_up(self, now: float) -> None:
         limit = self._call.task_timeout
         if limit is None:
             return
-        for number, sent in self._running():
-            if sent.runs_since and now >= sent.runs_since + limit:
-                del self._sent[number]
-                if not _cancel(sent.job):
-                    self._given_up.add(number)
-                abandon = getattr(self._backend, "abandon", None)
-                if abandon is not None and sent.job is not None:
-                    abandon(sent.job)
+        for number, sent in list(self._sent.items()):
+            if now >= sent.at + limit:
+                self._drop(number)
+                self._given_up.add(number)
+                self._abandon([sent.job])
                 self.timed_out += 1
                 [task] = sent.batch
                 error = TaskTimeoutError(f"{task} took longer than task_timeout={limit:g} seconds")
-                start = time.monotonic_ns() - int((now - sent.runs_since) * 1e9)
+                start = time.monotonic_ns() - int((now - sent.at) * 1e9)
                 self._failed(task, error, 0, start, time.monotonic_ns())
+
+    def _abandon(self, jobs: list[Any]) -> None:
+        """Give up what was sent: what has not begun, and what runs if the backend can end it."""
+        jobs = [job for job in jobs if job is not None]
+        abandon = getattr(self._backend, "abandon", None)
+        if abandon is not None:
+            abandon(jobs)
+            return
+        for job in jobs:
+            # Not every job can be cancelled, and each says so in its own way.
+            with suppress(Exception):
+                job.cancel()
 
 
 class _Task:
@@ -331,17 +343,17 @@ class _Task:
     def __str__(self) -> str:
         from retain._parallel import failures
 
-        return failures.called(self.function, self.args, self.kwargs)
+        named: str = failures.called(self.function, self.args, self.kwargs)
+        return named
 
 
 class _Sent:
-    __slots__ = ("at", "batch", "freed", "job", "runs_since")
+    __slots__ = ("at", "batch", "freed", "job")
 
     def __init__(self, batch: list[_Task]) -> None:
         self.batch = batch
         self.job: Any = None
         self.at = time.monotonic()
-        self.runs_since = 0.0
         self.freed = False
 
 
@@ -394,11 +406,3 @@ def _tell_failure(answers: SimpleQueue[tuple[int, bool, Any]], number: int, futu
         error = found
     if error is not None:
         answers.put((number, False, error))
-
-
-def _cancel(job: Any) -> bool:
-    """Cancel a job that has not begun; False if it goes on, or if its backend cannot tell."""
-    try:
-        return bool(job.cancel())
-    except Exception:  # noqa: BLE001 - not every job can be cancelled, and each says so in its own way
-        return False

@@ -58,7 +58,7 @@ class Stats:
         return min(self.work / available, 1.0) if available > 0 else 0.0
 
     @classmethod
-    def of(cls, engine: Any, *, seconds: float, workers: int) -> Self:
+    def of(cls, engine: Any, seconds: float, workers: int) -> Self:
         """
         Read the counters of an engine.
 

@@ -1,0 +1,172 @@
+"""The backend ``"dask"``: tasks on a cluster of dask.distributed."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from retain._parallel.executors import ExecutorBackend
+from retain._parallel.sharing import Shares, results, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from retain._parallel.batches import BatchedCalls
+
+_PATIENCE = 10.0  # seconds until a worker must be there
+
+_made: list[Any] = []  # the client of a cluster that was made here
+
+
+class DaskBackend(ExecutorBackend):
+    """
+    Run tasks on the workers of dask.
+
+    The client is the current one, or else that of a cluster of processes on this machine, which is made once and ends
+    with the program. Large arrays among functions and arguments are scattered once in a run, however many tasks use
+    them, and are read-only in the tasks.
+
+    Parameters
+    ----------
+    client : distributed.Client, optional
+    scheduler_host : str, optional
+        The address of a scheduler to connect to.
+    scatter : list, optional
+        Arrays to be on each worker before the first task.
+    wait_for_workers_timeout : float, default 10
+        How many seconds to wait for a first worker.
+    nesting_level : int, optional
+        How many `Parallel` it is inside of.
+    **submit_kwargs
+        Handed to `distributed.Client.submit`, such as ``resources=``.
+
+    Raises
+    ------
+    ImportError
+        If dask.distributed is not installed.
+    """
+
+    MAX_IDEAL_BATCH_DURATION = 1
+
+    def __init__(
+        self,
+        client: Any = None,
+        *,
+        scheduler_host: str | None = None,
+        scatter: list[Any] | tuple[Any, ...] | None = None,
+        wait_for_workers_timeout: float = _PATIENCE,
+        nesting_level: int | None = None,
+        **submit_kwargs: Any,
+    ) -> None:
+        super().__init__(nesting_level=nesting_level)
+        if scatter is not None and not isinstance(scatter, (list, tuple)):
+            raise TypeError(f"scatter must be a list or a tuple, not {type(scatter).__name__}")
+        self.client = client or _client(scheduler_host)
+        self.wait_for_workers_timeout = wait_for_workers_timeout
+        self.submit_kwargs = submit_kwargs
+        self._scatter = scatter or ()
+        self._shares: Shares | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In a worker, the current client is the worker's own.
+        return DaskBackend, ()
+
+    def workers(self) -> int:
+        """Return how many tasks the cluster runs at once; without a worker, wait for one."""
+        cores: int = sum(self.client.ncores().values())
+        if not cores and self.wait_for_workers_timeout:
+            from distributed import TimeoutError as NoWorkerError
+
+            try:
+                self.client.wait_for_workers(1, timeout=self.wait_for_workers_timeout)
+            except NoWorkerError as error:
+                raise TimeoutError(
+                    f"dask has no worker after {self.wait_for_workers_timeout:g} seconds. Make sure that workers are "
+                    "started and reach the scheduler, or wait longer: "
+                    "parallel_config(backend='dask', wait_for_workers_timeout=60)"
+                ) from error
+            cores = sum(self.client.ncores().values())
+        return max(cores, 1)
+
+    def start_call(self) -> None:
+        """Begin to share."""
+        self._shares = Shares(self._put)
+        for value in self._scatter:
+            self._shares.put_first(value, lambda each: self.client.scatter(each, broadcast=True, hash=False))
+
+    def stop_call(self) -> None:
+        """Let go of what was shared."""
+        self._shares = None
+
+    def _put(self, value: Any) -> Any:
+        # Without a hash of dask's own: nested calls that scatter by hash were seen to be cancelled.
+        return self.client.scatter(value, hash=False)
+
+    def submit(self, func: BatchedCalls, callback: Callable[[Any], object] | None = None) -> Any:  # type: ignore[override]
+        """Give a batch to the cluster."""
+        from uuid import uuid4
+
+        shares = self._shares or Shares(self._put)
+        payload, parts = shares.packed(func)
+        key = f"{func.name}-{uuid4().hex}"
+        future = self.client.submit(run, payload, *parts, key=key, pure=False, **self.submit_kwargs)
+        if callback is not None:
+            future.add_done_callback(callback)
+        return future
+
+    def retrieve_result_callback(self, out: Any) -> Any:
+        """Return what became of a batch."""
+        return results(out.result())
+
+    def abandon(self, jobs: Iterable[Any]) -> None:
+        """Cancel batches; dask cannot end what runs."""
+        self.client.cancel(list(jobs))
+
+    def explain(self, error: BaseException, function: Any, args: Any, kwargs: Any) -> BaseException | None:
+        """Return the exception for a task whose worker died, None if it did not."""
+        from distributed import KilledWorker
+
+        if not isinstance(error, KilledWorker):
+            return None
+        from retain._parallel import failures
+
+        lost: BaseException = failures.TerminatedWorkerError(
+            f"{failures.called(function, args, kwargs)} lost its dask worker: {error}"
+        )
+        lost.__cause__ = error
+        return lost
+
+    def get_nested_backend(self) -> tuple[Any, int | None]:
+        """Return this backend: the cluster runs nested calls as well."""
+        return DaskBackend(self.client, nesting_level=(self.nesting_level or 0) + 1), -1
+
+    @contextmanager
+    def retrieval_context(self) -> Iterator[None]:
+        """Leave the worker's slot while a task waits for tasks of its own."""
+        from distributed import rejoin, secede
+        from distributed.worker import thread_state
+
+        within = hasattr(thread_state, "execution_state")
+        if within:
+            secede()
+        try:
+            yield
+        finally:
+            if within:
+                rejoin()
+
+
+def _client(address: str | None) -> Any:
+    try:
+        import distributed
+    except ImportError as error:
+        raise ImportError("backend='dask' needs dask.distributed: pip install 'retain[dask]'") from error
+    if address is not None:
+        return distributed.Client(address, set_as_default=False)
+    try:
+        return distributed.get_client()
+    except ValueError:
+        pass
+    if not _made or _made[0].status != "running":
+        _made[:] = [distributed.Client(processes=True, dashboard_address=None, set_as_default=False)]
+    return _made[0]
