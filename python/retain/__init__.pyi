@@ -58,6 +58,8 @@ from retain._parallel.config import parallel_backend as parallel_backend
 from retain._parallel.config import parallel_config as parallel_config
 from retain._parallel.cores import cpu_count as cpu_count
 from retain._parallel.delayed import delayed as delayed
+from retain._parallel.map import map as map
+from retain._parallel.map import map_async as map_async
 from retain._parallel.nonpicklable import wrap_non_picklable_objects as wrap_non_picklable_objects
 from retain._parallel.parallel import Parallel as Parallel
 from retain._parallel.registry import register_parallel_backend as register_parallel_backend
@@ -92,6 +94,8 @@ __all__ = [
     "identity",
     "load",
     "lru_cache",
+    "map",
+    "map_async",
     "memoize",
     "parallel_backend",
     "parallel_config",

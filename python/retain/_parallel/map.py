@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from contextvars import copy_context
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
@@ -111,86 +112,93 @@ class MapAsync:
         self._parallel = make(n_jobs, {**options, "return_as": self._order})
         self._calls = calls
         self._results: AsyncGenerator[Any, None] | None = None
+        self._is_used = False
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
+        self._use()
         return self._all().__await__()
 
     async def _all(self) -> list[Any]:
-        self._begin(list)
-        assert self._results is not None  # noqa: S101 - for mypy
-        try:
-            found: list[Any] = await anext(self._results)
-            return found
-        finally:
-            await self._results.aclose()
+        async with _Stepping(self._parallel) as stepping:
+            await stepping.do(stepping.begin, self._calls)
+            found: list[Any] = await stepping.do(stepping.rest)
+        return found
 
     def __aiter__(self) -> MapAsync:
         return self
 
     async def __anext__(self) -> Any:
         if self._results is None:
-            self._begin(next)
-        assert self._results is not None  # noqa: S101 - for mypy
+            self._use()
+            self._results = self._one_by_one()
         return await anext(self._results)
+
+    async def _one_by_one(self) -> AsyncGenerator[Any, None]:
+        async with _Stepping(self._parallel) as stepping:
+            await stepping.do(stepping.begin, self._calls)
+            while (item := await stepping.do(stepping.next)) is not _END:
+                yield item
 
     async def aclose(self) -> None:
         """End the calls; ``contextlib.aclosing`` does it at the end of a block."""
+        self._is_used = True
         if self._results is not None:
             await self._results.aclose()
 
-    def _begin(self, take: Callable[[Iterator[Any]], Any]) -> None:
-        if self._results is not None:
+    def _use(self) -> None:
+        if self._is_used:
             raise RuntimeError("these results were asked for already: call map_async again")
-        self._results = _results(self._parallel, self._calls, take)
+        self._is_used = True
 
 
 _ORDERS = ("list", "generator", "generator_unordered")
-
-
-async def _results(parallel: Parallel, calls: Iterable[Any], take: Callable[[Iterator[Any]], Any]) -> Any:
-    """Yield what `take` takes of the results, until there are no more."""
-    stepping = _Stepping(parallel)
-    try:
-        found = await stepping.do(parallel, calls)
-        while True:
-            item = await stepping.do(_one, take, found)
-            if item is _END:
-                return
-            yield item
-    finally:
-        # Without waiting for it: a thread that computes cannot be ended.
-        stepping.end()
-
-
-def _one(take: Callable[[Iterator[Any]], Any], found: Iterator[Any]) -> Any:
-    try:
-        return take(found)
-    except StopIteration:
-        return _END
-
-
 _END: Any = object()
 
 
 class _Stepping:
-    """A thread on which a run is stepped, as the event loop asks for it."""
+    """A thread on which a run is stepped, as the event loop asks for it: the run is never touched by the loop."""
 
     def __init__(self, parallel: Parallel) -> None:
         self._parallel = parallel
+        self._results: Any = None
+        self._is_done = False
         self._loop = asyncio.get_running_loop()
         self._asked: SimpleQueue[tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]] | None] = SimpleQueue()
-        self._busy = False
         self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="retain-map", daemon=True)
         self._thread.start()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # Without waiting for it: a thread that computes cannot be ended.
+        if not self._is_done:
+            self._parallel._cancel()
+        self._asked.put(None)
+
     async def do(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Have the thread call a function."""
         answer = self._loop.create_future()
         self._asked.put((answer, function, args))
         return await answer
 
-    def end(self) -> None:
-        self._parallel._cancel()
-        self._asked.put(None)
+    # --- on the thread ---
+
+    def begin(self, calls: Iterable[Any]) -> None:
+        """Begin the run."""
+        self._results = self._parallel(calls)
+
+    def rest(self) -> list[Any]:
+        """Return all results."""
+        found = list(self._results)
+        self._is_done = True
+        return found
+
+    def next(self) -> Any:
+        """Return the next result."""
+        found = next(self._results, _END)
+        self._is_done = found is _END
+        return found
 
     def _run(self) -> None:
         while (asked := self._asked.get()) is not None:
@@ -204,8 +212,14 @@ class _Stepping:
                 self._loop.call_soon_threadsafe(_tell, answer, value, error)
             except RuntimeError:
                 # The loop is closed: nobody waits any more.
-                return
+                break
+            # Nothing of a result is kept while the next is awaited.
             del answer, function, args, value, error, asked
+        results, self._results = self._results, None
+        if results is not None:
+            # The run was cancelled, or has ended.
+            with suppress(Exception):
+                results.close()
 
 
 def _tell(answer: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:

@@ -392,7 +392,7 @@ class Parallel(Talking):
             # The caller wants no more.
             is_left = self._give_up()
             self._finish(error)
-            if is_left:
+            if is_left and not self._is_cancelled:
                 self._warn_exit_early()
             raise
         except BaseException as error:
