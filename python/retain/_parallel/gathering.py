@@ -112,6 +112,10 @@ class Gathering:
         self._on_error = parallel.on_error
         self._timeout = parallel.timeout
         self._since: float | None = None
+        # How many tasks a step may take while the caller waits; None where the engine takes no more than it needs.
+        self._at_once: int | None = getattr(engine, "at_once", None)
+        # Whether it was told that all is done.
+        self.is_told = False
         # By number; or in the order they came.
         self._found: dict[int, Any] = {}
         self._came: deque[Any] | None = None if parallel.return_ordered else deque()
@@ -138,10 +142,11 @@ class Gathering:
         with self._context():
             one_by_one = self._in_order() if self._came is None else self._as_they_come()
             for value in one_by_one:
-                if value is _SKIPPED:
-                    continue
-                yield value
-                parallel._nb_consumed += 1
+                if value is not _SKIPPED:
+                    yield value
+                    parallel._nb_consumed += 1
+                # While the next is awaited, only the caller keeps what was given.
+                del value
 
     def _begin(self, tasks: Iterator[Task], lookup: Mapping[type, Lookup]) -> None:
         self._engine.begin(tasks, lookup)
@@ -154,10 +159,11 @@ class Gathering:
         while True:
             while index not in found:
                 # Who waits is no slow caller: the next one is late, not he.
-                outcomes = self._wait(None)
+                outcomes = self._wait(self._at_once if self._is_free else self._unused())
                 if outcomes is None:
                     return
                 self._settle(outcomes)
+                del outcomes
             value = found.pop(index)
             index += 1
             self._since = None
@@ -171,13 +177,14 @@ class Gathering:
         while True:
             while not came:
                 began = time.monotonic()
-                outcomes = self._wait(None if is_quick and self._is_free else self._room(given))
+                outcomes = self._wait(self._at_once if is_quick and self._is_free else self._room(given))
                 if outcomes is None:
                     return
                 is_quick = time.monotonic() - began < _SHORT
                 if outcomes:
                     self._since = None
                     self._settle(outcomes)
+                del outcomes
             value = came.popleft()
             self._refill(given)
             given += 1
@@ -187,6 +194,11 @@ class Gathering:
     def _room(self, given: int) -> int | None:
         """Return how many more tasks may be taken, `given` results being done with."""
         return None if self._bound is None else max(0, self._bound - (self._engine.pulled - given))
+
+    def _unused(self) -> int | None:
+        """Return how many more tasks may be at work."""
+        at_work = self._engine.pulled - self._engine.completed
+        return None if self._bound is None else max(0, self._bound - at_work)
 
     def _refill(self, given: int) -> None:
         """Keep the workers busy while the caller is."""
@@ -276,6 +288,7 @@ class Gathering:
                 watching.callback(time.time(), 1, parallel)(outcome[2])
             if watching.progress is not None:
                 watching.progress()
+                self.is_told = parallel._is_completed()
         if watching.bar is not None:
             watching.bar.to(parallel.n_completed_tasks, parallel.n_tasks)
 

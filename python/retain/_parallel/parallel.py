@@ -273,6 +273,8 @@ class Parallel(Talking):
 
     def _call(self, n_jobs: int) -> Call:
         """Return what an engine is to know."""
+        if n_jobs == 0:
+            raise RuntimeError(f"{type(self._backend).__name__} has no active worker.")
         nested = self._backend.get_nested_backend()
         told = self._backend_kwargs
         return Call(
@@ -309,8 +311,6 @@ class Parallel(Talking):
     def _begun(self, call: Call, iterable: Iterable[Task], *, runs_here: bool) -> tuple[Gathering, Iterator[Task]]:
         """Return the call in progress, and its tasks."""
         backend = self._backend
-        if call.n_jobs == 0:
-            raise RuntimeError(f"{type(backend).__name__} has no active worker.")
         if runs_here or not getattr(backend, "limits_tasks", False):
             self._warn_of_task_timeout()
         engine: Engine
@@ -376,7 +376,7 @@ class Parallel(Talking):
     def _listed(self, gathering: Gathering, tasks: Iterator[Task]) -> list[Any]:
         try:
             results = gathering.listed(tasks, lookups())
-            self._told_all()
+            self._told_all(gathering)
         except BaseException as error:
             self._give_up()
             self._finish(error)
@@ -387,7 +387,7 @@ class Parallel(Talking):
     def _given(self, gathering: Gathering, tasks: Iterator[Task]) -> Iterator[Any]:
         try:
             yield from gathering.given(tasks, lookups())
-            self._told_all()
+            self._told_all(gathering)
         except GeneratorExit as error:
             # The caller wants no more.
             is_left = self._give_up()
@@ -401,11 +401,11 @@ class Parallel(Talking):
             raise
         self._finish(None)
 
-    def _told_all(self) -> None:
+    def _told_all(self, gathering: Gathering) -> None:
         """Tell that all is done, if the last of the tasks was not known to be the last."""
         self._original_iterator = None
-        was_iterating, self._iterating = self._iterating, False
-        if self._watched.progress is not None and (was_iterating or not self.n_completed_tasks):
+        self._iterating = False
+        if self._watched.progress is not None and not gathering.is_told:
             self._watched.progress()
 
     def _give_up(self) -> bool:

@@ -70,6 +70,15 @@ def pool_of(call: Call) -> Any:
     return pool
 
 
+def shutdown() -> None:
+    """End all worker processes that are kept, and wait until they are dead."""
+    with _guard:
+        pools = list(_kept.values())
+        _kept.clear()
+    for pool in pools:
+        pool.shutdown()
+
+
 def _pickled(value: object) -> bytes:
     from cloudpickle import dumps
 

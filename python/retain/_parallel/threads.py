@@ -109,6 +109,8 @@ class ThreadsEngine:
         self._detailed = call.detailed
         self._everything = call.window == sys.maxsize
         self._width = call.n_jobs if call.window is None else min(call.n_jobs, call.window)
+        # Threads do not wait for the next step: while the caller waits, they may take so many tasks and no more.
+        self.at_once = 32 * call.n_jobs
         self._nested = nested_config(*call.nested)
         # What came, and None where something else happened.
         self._outcomes: SimpleQueue[Outcome | None] = SimpleQueue()

@@ -38,7 +38,7 @@ def tell_progress(parallel: Parallel) -> None:
         if known is not None:
             parallel._print(f"Done {done:{width}d} out of {known:{width}d} {elapsed}")
         else:
-            parallel._print(f"Done {done:{width}d} tasks {' ' * (width + 2)} {elapsed}")
+            parallel._print(f"Done {done:{width}d} tasks {' ' * (width + 2)}{elapsed}")
     else:
         if done:
             every = sent // verbose + 1
