@@ -452,6 +452,7 @@ impl Inner {
     }
 
     fn write_notes(&self) -> Result<(), Error> {
+        self.shelf.settle()?;
         let uses = self.note(|notes| notes.some_uses(usize::MAX));
         if !uses.is_empty() {
             self.shelf.touch(&uses)?;

@@ -5,6 +5,9 @@
 
 mod connection;
 mod evict;
+mod log;
+mod owed;
+mod put;
 mod rows;
 mod survey;
 
@@ -14,30 +17,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use retain_format::Publication;
-use rusqlite::wal::CheckpointMode;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::folder::{Bounds, Freed, Removals, Statistics, Tally, Verified, Version};
-use crate::gate;
 use crate::seal::{self, Check, Facts, Seal};
 use crate::shelf::{Clock, Progress, Shelf};
 use crate::{Body, Entry, Error, Found, Key, New, Record, Store, Value};
-use connection::{Failure, Pool, lock};
+use connection::{Pool, lock};
 use evict::Evictor;
+use owed::Owed;
 use rows::{Slim, millis};
 
 /// Entries that may leave with one put.
 const STEPS: usize = 16;
+/// Bytes of a page in the log.
+const PAGE: u64 = 4096 + 24;
 /// Bytes of the log from which on it is worth to be moved into the database.
-const LOG: u64 = 4 << 20;
+const LOG: u64 = 8 << 20;
 /// Bytes of a log that takes whoever opens the folder next no time to speak of.
 const SHORT_LOG: u64 = 256 << 10;
-/// Frames of the log from which on a writer waits until it is moved.
-const LONG_LOG: i32 = 16_000;
-
 /// The layout [`Layout::Indexed`](crate::Layout::Indexed).
 pub(crate) struct Indexed {
     folder: PathBuf,
@@ -47,31 +47,13 @@ pub(crate) struct Indexed {
     evictor: Mutex<Evictor>,
     /// The ids of versions, with the function that each is of.
     known: Mutex<HashMap<[u8; 32], (String, i64)>>,
+    owed: Mutex<Owed>,
     puts: AtomicU64,
     /// Bytes written since the log was last moved.
     log: AtomicU64,
     is_over: AtomicBool,
     /// Who moves the log: 0, or one more than the [`gate::generation`].
     mover: AtomicU64,
-}
-
-/// What is put.
-struct Row<'a> {
-    id: i64,
-    created: i64,
-    expires: Option<i64>,
-    cost: i64,
-    mark: [u8; 40],
-    /// The bytes, or the length of the file.
-    value: Result<&'a [u8], u64>,
-    new: &'a New<'a>,
-}
-
-impl Row<'_> {
-    fn size(&self) -> u64 {
-        self.value
-            .map_or_else(|len| len, |bytes| bytes.len() as u64)
-    }
 }
 
 impl Indexed {
@@ -88,6 +70,7 @@ impl Indexed {
             clock,
             evictor: Mutex::new(Evictor::new()),
             known: Mutex::default(),
+            owed: Mutex::default(),
             puts: AtomicU64::new(0),
             log: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
@@ -184,212 +167,6 @@ impl Indexed {
     fn check(&self, key: &Key, record: &Record, is_file: bool, value: &[u8]) -> Check {
         self.seal.of(&facts(key, record, is_file), value)
     }
-
-    /// Puts an entry and evicts, in one transaction.
-    fn keep_within(
-        &self,
-        new: &New<'_>,
-        body: Body<'_>,
-        bounds: &Bounds,
-        uses: &[(Key, SystemTime)],
-    ) -> Result<(), Error> {
-        let now = self.now();
-        let expires = new
-            .lives
-            .map(|lives| now.saturating_add(i64::try_from(lives.as_millis()).unwrap_or(i64::MAX)));
-        let cost = rows::micros(new.cost);
-        let (bytes, mut file) = match body {
-            Body::Bytes(bytes) => (Some(bytes), None),
-            Body::File(file) => (None, Some(file)),
-        };
-        let blob = rows::blob_of(&self.folder, &new.key);
-        let size = match (&bytes, &file) {
-            (Some(bytes), _) => bytes.len() as u64,
-            (None, Some(file)) => {
-                let state = file.file().metadata();
-                state.map_err(|error| Self::io(&blob, error))?.len()
-            }
-            (None, None) => 0,
-        };
-        let facts = Facts {
-            key: &new.key,
-            created: now,
-            expires,
-            cost,
-            size,
-            is_file: file.is_some(),
-            about: new.about,
-        };
-        let check = match (&bytes, &file) {
-            (None, Some(file)) => self
-                .seal
-                .of_file(&facts, file.file())
-                .map_err(|error| Self::io(&blob, error))?,
-            _ => self.seal.of(&facts, bytes.unwrap_or_default()),
-        };
-        let mut mark = [0; 40];
-        mark[..24].copy_from_slice(&new.key.arguments[8..]);
-        mark[24..].copy_from_slice(&check);
-        let row = Row {
-            id: rows::id_of(&new.key),
-            created: now,
-            expires,
-            cost,
-            mark,
-            value: bytes.ok_or(size),
-            new,
-        };
-        let too_much = bounds
-            .max_bytes
-            .is_some_and(|most| rows::charge(size, new.about.len() as u64).unsigned_abs() > most)
-            || bounds.max_items == Some(0);
-        if too_much {
-            self.drop_entry(&new.key, None)?;
-            return Ok(());
-        }
-        let begun = rows::begun(self.clock.now(), new.cost);
-        let puts = self.puts.fetch_add(1, Ordering::Relaxed);
-        let is_over = self.pool.write(|db| {
-            if rows::was_removed(db, row.id, begun, now)? {
-                file = None;
-                return Ok(false);
-            }
-            let old = self.insert(db, &row, now)?;
-            if old.is_some_and(|old| old.is_file) {
-                // The new file takes the place of the old one at once: killed in between, there is one of them.
-                match file.take() {
-                    Some(file) => publish(file, &blob)?,
-                    None => drop(std::fs::remove_file(&blob)),
-                }
-            }
-            stamp(db, uses)?;
-            let mut evictor = lock(&self.evictor);
-            if puts % 16 == 15 {
-                evictor.sweep(db, &self.folder, bounds, now)?;
-            }
-            evictor.evict(db, &self.folder, bounds, now, Some(row.id), STEPS)
-        })?;
-        self.log.fetch_add(
-            12_288 + bytes.map_or(0, <[u8]>::len) as u64,
-            Ordering::Relaxed,
-        );
-        if is_over {
-            self.is_over.store(true, Ordering::Relaxed);
-        }
-        match file {
-            Some(file) => self.publish_late(&row, file, &blob, now),
-            None => Ok(()),
-        }
-    }
-
-    /// Gives the file of a row its name. The row was first: killed in between, there is a row too many, which is no more
-    /// than a miss.
-    fn publish_late(
-        &self,
-        row: &Row<'_>,
-        file: Publication,
-        blob: &Path,
-        now: i64,
-    ) -> Result<(), Error> {
-        let mut file = Some(file);
-        self.pool.write(|db| {
-            let there = db
-                .prepare_cached("SELECT mark FROM entries WHERE id = ?")?
-                .query_row([row.id], |row| row.get::<_, Vec<u8>>(0))
-                .optional()?;
-            match there {
-                // It was removed by now.
-                None => return Ok(Ok(())),
-                Some(mark) if mark == row.mark => {}
-                // Somebody else computed the same.
-                Some(_) => {
-                    self.insert(db, row, now)?;
-                }
-            }
-            let Some(Err(error)) = file.take().map(Publication::publish) else {
-                return Ok(Ok(()));
-            };
-            if let Some(slim) = Slim::of(db, row.id)? {
-                rows::remove(db, &self.folder, &slim)?;
-            }
-            Ok(Err(Self::io(blob, error)))
-        })?
-    }
-
-    /// Writes a row, in place of what has its id; what that was.
-    fn insert(&self, db: &Connection, row: &Row<'_>, now: i64) -> Result<Option<Slim>, Failure> {
-        let old = Slim::of(db, row.id)?;
-        let charge = rows::charge(row.size(), row.new.about.len() as u64);
-        let digest = &row.new.key.version;
-        let known = lock(&self.known)
-            .get(digest)
-            .filter(|(function, _)| function == row.new.function)
-            .map(|(_, id)| *id);
-        let same = |id| old.as_ref().filter(|old| old.version == id);
-        let grow = |id: i64| -> rusqlite::Result<bool> {
-            let (entries, bytes) = same(id).map_or((1, charge), |old| (0, charge - old.charge()));
-            // The totals too.
-            let done = db
-                .prepare_cached(
-                    "UPDATE versions SET used = iif(id = 0, used, max(used, ?1)), entries = entries + ?2,
-                     bytes = bytes + ?3 WHERE id IN (0, ?4) AND (id = 0 OR digest = ?5)",
-                )?
-                .execute(params![now, entries, bytes, id, digest])?;
-            if done < 2 {
-                // It is another database by now.
-                rows::adjust(db, 0, -entries, -bytes)?;
-                return Ok(false);
-            }
-            Ok(true)
-        };
-        let version = match known {
-            Some(id) if grow(id)? => id,
-            _ => {
-                let (id, is_new) = rows::version_id(db, row.new.function, digest, now)?;
-                if is_new {
-                    lock(&self.evictor).look_again();
-                }
-                grow(id)?;
-                lock(&self.known).insert(*digest, (row.new.function.to_owned(), id));
-                id
-            }
-        };
-        if let Some(old) = &old
-            && old.version != version
-        {
-            rows::adjust(db, old.version, -1, -old.charge())?;
-        }
-        let about = (!row.new.about.is_empty()).then_some(row.new.about);
-        let mut statement = db.prepare_cached(
-            "REPLACE INTO entries(id, version, mark, created, used, expires, cost, about, value)
-             VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )?;
-        match row.value {
-            Ok(bytes) => statement.execute(params![
-                row.id,
-                version,
-                row.mark,
-                row.created,
-                now,
-                row.expires,
-                row.cost,
-                about,
-                bytes
-            ])?,
-            Err(len) => statement.execute(params![
-                row.id,
-                version,
-                row.mark,
-                row.created,
-                now,
-                row.expires,
-                row.cost,
-                about,
-                i64::try_from(len).unwrap_or(i64::MAX)
-            ])?,
-        };
-        Ok(old)
-    }
 }
 
 fn facts<'a>(key: &'a Key, record: &'a Record, is_file: bool) -> Facts<'a> {
@@ -402,11 +179,6 @@ fn facts<'a>(key: &'a Key, record: &'a Record, is_file: bool) -> Facts<'a> {
         is_file,
         about: &record.about,
     }
-}
-
-fn publish(file: Publication, blob: &Path) -> Result<(), Failure> {
-    file.publish()
-        .map_err(|error| Failure::Other(Indexed::io(blob, error)))
 }
 
 /// Writes when entries were last asked for.
@@ -460,7 +232,7 @@ impl Store for Indexed {
         for used in used.chunks(64) {
             self.pool.amend(|db| Ok(stamp(db, used)?))?;
             self.log
-                .fetch_add(4096 * used.len() as u64, Ordering::Relaxed);
+                .fetch_add(PAGE * used.len() as u64, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -488,6 +260,8 @@ impl Shelf for Indexed {
     }
 
     fn clear(&self, function: Option<&str>) -> Result<u64, Error> {
+        // That the totals cannot be written harms nobody who removes something.
+        let _ = self.settle();
         self.clear_of(function)
     }
 
@@ -496,6 +270,7 @@ impl Shelf for Indexed {
     }
 
     fn verify(&self, progress: &mut Progress<'_>) -> Result<Verified, Error> {
+        let _ = self.settle();
         match self.verify_all(progress) {
             // The index went meanwhile, and with it all that could be damaged.
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
@@ -519,6 +294,7 @@ impl Shelf for Indexed {
     }
 
     fn versions(&self, function: &str) -> Result<Vec<Version>, Error> {
+        self.settle()?;
         let versions = self.pool.read(|db| {
             db.prepare_cached(
                 "SELECT versions.digest, ifnull(texts.text, ''), versions.used FROM versions
@@ -562,6 +338,7 @@ impl Shelf for Indexed {
     }
 
     fn functions(&self) -> Result<Vec<Statistics>, Error> {
+        self.settle()?;
         let functions = self.pool.read(|db| {
             let count = |row: &rusqlite::Row<'_>, column| -> rusqlite::Result<u64> {
                 Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
@@ -590,6 +367,10 @@ impl Shelf for Indexed {
             .collect()
         })?;
         Ok(functions.unwrap_or_default())
+    }
+
+    fn settle(&self) -> Result<(), Error> {
+        self.settle_owed()
     }
 
     fn is_behind(&self) -> bool {
@@ -633,53 +414,5 @@ impl Indexed {
             rows::remove(db, &self.folder, &row)?;
             Ok(true)
         })
-    }
-
-    /// Moves the log into the database, once no other thread does.
-    fn checkpoint(&self, is_idle: bool) -> Result<(), Error> {
-        let me = gate::generation() + 1;
-        for _ in 0..2000 {
-            match self
-                .mover
-                .compare_exchange(0, me, Ordering::SeqCst, Ordering::SeqCst)
-            {
-                Err(other) if other == me => std::thread::sleep(Duration::from_millis(1)),
-                // Nobody did, or a thread of the process that this one was forked from.
-                _ => break,
-            }
-        }
-        self.mover.store(me, Ordering::SeqCst);
-        let moved = self.move_log(is_idle);
-        self.mover.store(0, Ordering::SeqCst);
-        moved
-    }
-
-    fn move_log(&self, is_idle: bool) -> Result<(), Error> {
-        let name = Some("main");
-        let passive = |db: &Connection| db.wal_checkpoint_v2(name, CheckpointMode::PASSIVE);
-        let first = self.pool.read(|db| Ok(passive(db)))?;
-        if let Some(Ok((frames, moved))) = first
-            && frames > moved
-            && frames > LONG_LOG
-        {
-            self.pool.sync();
-        }
-        self.pool.read(|db| {
-            let mut done = passive(db);
-            if let Ok((frames, moved)) = done {
-                if is_idle && frames > 0 {
-                    done = db.wal_checkpoint_v2(name, CheckpointMode::TRUNCATE);
-                } else if frames > moved && frames > LONG_LOG {
-                    // Writers never paused for long enough that all of it was moved, so that it would grow for ever.
-                    done = db.wal_checkpoint_v2(name, CheckpointMode::FULL);
-                }
-            }
-            match done {
-                // Somebody else is at it.
-                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(()),
-                done => done.map(|_| ()),
-            }
-        })?;
-        Ok(())
     }
 }

@@ -44,6 +44,11 @@ pub(crate) trait Shelf: Store {
     /// What is kept of every function, by name.
     fn functions(&self) -> Result<Vec<Statistics>, Error>;
 
+    /// Writes what is only counted so far.
+    fn settle(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Whether there is work that should not wait until nobody puts anything.
     fn is_behind(&self) -> bool {
         false

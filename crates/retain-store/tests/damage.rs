@@ -108,6 +108,56 @@ proptest! {
 }
 
 #[test]
+fn an_index_that_was_whole_when_the_power_went_is_kept() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = open(place.path());
+    folder.put(&new(1, "f"), Body::Bytes(&value(1))).unwrap();
+    folder.flush().unwrap();
+    drop(folder);
+    let note = place.path().join("index").join("moving");
+    fs::write(&note, "another run of the system").unwrap();
+    let folder = open(place.path());
+    let found = folder.get(&key(1)).unwrap();
+    assert_eq!(found.map(bytes), Some(value(1)));
+    assert_eq!(fs::read(&note).unwrap(), b"", "it is not checked again");
+}
+
+#[test]
+fn an_index_that_was_half_written_when_the_power_went_is_begun_anew() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = open(place.path());
+    for number in 0..300 {
+        folder
+            .put(&new(number, "f"), Body::Bytes(&value(number)))
+            .unwrap();
+    }
+    drop(folder);
+    let index = place.path().join("index");
+    let database = index.join("entries.sqlite");
+    let mut pages = fs::read(&database).unwrap();
+    let (first, second) = (pages.len() - 4096, pages.len() - 8192);
+    pages.copy_within(first.., second);
+    fs::write(&database, &pages).unwrap();
+    for name in ["entries.sqlite-wal", "entries.sqlite-shm"] {
+        let _ = fs::remove_file(index.join(name));
+    }
+    fs::write(index.join("moving"), "another run of the system").unwrap();
+    let folder = open(place.path());
+    use_all(&folder);
+    for number in 0..300 {
+        assert!(
+            folder
+                .get(&key(number))
+                .unwrap()
+                .is_none_or(|found| bytes(found) == value(number))
+        );
+    }
+    folder.put(&new(1, "f"), Body::Bytes(&value(1))).unwrap();
+    assert!(folder.get(&key(1)).unwrap().is_some());
+    assert!(!fs::exists(index.join("moving")).unwrap());
+}
+
+#[test]
 fn an_index_that_is_cut_emptied_or_something_else_is_begun_anew() {
     let place = tempfile::tempdir().unwrap();
     let index = place.path().join("index").join("entries.sqlite");

@@ -468,3 +468,36 @@ fn what_was_computed_since_before_a_removal_is_not_kept() {
     assert!(!put(4, long));
     assert!(put(4, short));
 }
+
+#[test]
+fn the_totals_tell_of_all_entries_to_whoever_put_them_and_to_others_once_they_are_written() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = open(place.path());
+    let totals = |folder: &Folder| -> (u64, u64) {
+        let functions = folder.functions().unwrap();
+        functions
+            .iter()
+            .map(|each| (each.entries, each.bytes))
+            .fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1))
+    };
+    for number in 0..70 {
+        folder
+            .put(&new(number, "f"), Body::Bytes(&value(number)))
+            .unwrap();
+    }
+    let told = totals(&folder);
+    assert_eq!(told.0, 70);
+    for number in 0..80 {
+        folder
+            .put(&new(number, "f"), Body::Bytes(&value(number)))
+            .unwrap();
+    }
+    assert!(folder.remove(&key(79)).unwrap());
+    folder.flush().unwrap();
+    let other = open(place.path());
+    assert_eq!(totals(&other).0, 79);
+    assert_eq!(other.clear(None).unwrap(), 79);
+    assert_eq!(totals(&folder), (0, 0));
+    drop((folder, other));
+    assert_eq!(totals(&open(place.path())), (0, 0));
+}

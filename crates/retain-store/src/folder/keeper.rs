@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::gate;
 
@@ -94,15 +94,20 @@ impl Keeper {
 fn run(kept: &Arc<impl Kept>, generation: u64) {
     let keeper = kept.keeper();
     let is_over = || keeper.is_over.load(Ordering::SeqCst) || gate::generation() != generation;
+    let mut last = Instant::now();
     while !is_over() {
         thread::park_timeout(PAUSE);
         let is_urgent = keeper.is_urgent.swap(false, Ordering::SeqCst);
-        let is_idle = !keeper.is_new.swap(false, Ordering::SeqCst);
+        if keeper.is_new.swap(false, Ordering::SeqCst) {
+            last = Instant::now();
+        }
         if is_over() {
             break;
         }
-        kept.tend(is_idle && !is_urgent);
-        if is_idle && !is_urgent {
+        // It may be woken between two puts, and sees nothing new then.
+        let is_idle = !is_urgent && last.elapsed() >= PAUSE;
+        kept.tend(is_idle);
+        if is_idle {
             keeper.sleeps.store(true, Ordering::SeqCst);
             while keeper.sleeps.load(Ordering::SeqCst)
                 && !keeper.is_new.load(Ordering::SeqCst)

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::log;
 use crate::Error;
 use crate::folder::Removals;
 use crate::gate::{self, Forkable};
@@ -42,6 +43,9 @@ pub(super) struct Pool {
     folder: PathBuf,
     removals: Arc<Removals>,
     idle: Mutex<Vec<Link>>,
+    /// The one that the log is moved by. Those of callers keep the pages that they have read: only what others write makes
+    /// them read anew.
+    moving: Mutex<Option<Link>>,
     /// Writers of this process queue here, and not at the database, where waiting means polling.
     writing: Mutex<()>,
     /// How often the database was found damaged.
@@ -68,6 +72,7 @@ enum Need {
 impl Forkable for Pool {
     fn close(&self) {
         lock(&self.idle).clear();
+        lock(&self.moving).take();
     }
 }
 
@@ -81,6 +86,7 @@ impl Pool {
             folder: folder.to_path_buf(),
             removals,
             idle: Mutex::default(),
+            moving: Mutex::default(),
             writing: Mutex::default(),
             epoch: AtomicU64::new(0),
         });
@@ -112,6 +118,34 @@ impl Pool {
                 Error::Corrupt(_) => Ok(None),
                 error => Err(error),
             })
+    }
+
+    /// Does `what` with a connection of its own, outside of a transaction, if there is a database.
+    pub(super) fn maintain<T>(
+        &self,
+        what: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, Error> {
+        let _inside = gate::enter();
+        let Ok(state) = fs::metadata(self.database()) else {
+            return Ok(None);
+        };
+        let epoch = self.epoch();
+        let known = lock(&self.moving)
+            .take()
+            .filter(|link| link.epoch == epoch && link.inode == inode_of(&state));
+        let link = match known.map_or_else(|| self.connect(epoch), Ok) {
+            Ok(link) => link,
+            Err(error) if self.mend(&error, None) => return Ok(None),
+            Err(error) => return Err(self.told(error)),
+        };
+        match what(&link.db) {
+            Ok(done) => {
+                *lock(&self.moving) = Some(link);
+                Ok(Some(done))
+            }
+            Err(error) if self.mend(&error, Some(&link)) => Ok(None),
+            Err(error) => Err(self.told(error)),
+        }
     }
 
     /// Does `what` with a connection inside a transaction, which is undone if it fails. A database that is gone or
@@ -171,10 +205,17 @@ impl Pool {
         }
     }
 
-    /// Has the operating system write the database down, so that whoever then does while others wait has little to do.
-    pub(super) fn sync(&self) {
+    /// Has the operating system write the database and its log down; whether it did.
+    pub(super) fn sync(&self) -> bool {
         let _inside = gate::enter();
-        let _ = File::open(self.database()).and_then(|file| file.sync_data());
+        let written = |path: &Path| File::open(path).is_ok_and(|file| file.sync_data().is_ok());
+        let database = self.database();
+        written(&database.with_extension("sqlite-wal")) && written(&database)
+    }
+
+    /// Has the writers of this process wait. To be asked for inside [`Self::maintain`].
+    pub(super) fn halt(&self) -> MutexGuard<'_, ()> {
+        lock(&self.writing)
     }
 
     /// A connection to the database that is there. `None` if there is none, and none is to be made.
@@ -222,13 +263,14 @@ impl Pool {
     }
 
     /// Moves whenever the database is another.
-    fn epoch(&self) -> u64 {
+    pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::SeqCst) + self.removals.epoch()
     }
 
     fn begin_anew(&self) {
         self.epoch.fetch_add(1, Ordering::SeqCst);
         lock(&self.idle).clear();
+        lock(&self.moving).take();
     }
 
     /// How long the log is.
@@ -292,6 +334,7 @@ impl Pool {
         };
         let db = match db {
             Ok(db) => db,
+            Err(error) if is_damage(&error) => return Err(error),
             Err(error) => open_read_only(&path).map_err(|_| error)?,
         };
         Ok(Link {
@@ -390,6 +433,17 @@ fn open_writable(path: &Path, folder: &Path) -> rusqlite::Result<Connection> {
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.execute_batch(SCHEMA)?;
     }
+    let index = folder.join("index");
+    if log::is_in_doubt(&index) {
+        let found: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if found != "ok" {
+            return Err(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
+                Some(found),
+            ));
+        }
+        log::is_checked(&index);
+    }
     Ok(db)
 }
 
@@ -432,9 +486,11 @@ fn configure(db: &mut Connection) -> rusqlite::Result<()> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // Else a statement with a limit is prepared anew for each value of it.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.execute_batch(
         "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -8000;
-         PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 1048576; PRAGMA cell_size_check = ON;",
+         PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = -1; PRAGMA cell_size_check = ON;",
     )
 }
 

@@ -257,11 +257,17 @@ pub(super) fn adjust(
     entries: i64,
     bytes: i64,
 ) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "UPDATE versions SET entries = entries + ?, bytes = bytes + ? WHERE id IN (0, ?)",
-    )?
-    .execute([entries, bytes, version])
-    .map(|_| ())
+    if version != 0 {
+        add(db, version, entries, bytes)?;
+    }
+    add(db, 0, entries, bytes)
+}
+
+/// Adds to what a version counts for; 0 is all of them together.
+pub(super) fn add(db: &Connection, version: i64, entries: i64, bytes: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE versions SET entries = entries + ?, bytes = bytes + ? WHERE id = ?")?
+        .execute([entries, bytes, version])
+        .map(|_| ())
 }
 
 /// How many entries there are, and what they count for.
