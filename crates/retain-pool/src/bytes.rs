@@ -3,8 +3,6 @@
 use std::fmt;
 use std::ops::Deref;
 
-use crate::segment::Mapped;
-
 const INLINE: usize = 38;
 
 /// Bytes that came from another process.
@@ -13,7 +11,6 @@ pub struct Bytes(Kept);
 enum Kept {
     Inline(u8, [u8; INLINE]),
     Heap(Box<[u8]>),
-    Mapped(Mapped),
 }
 
 impl Bytes {
@@ -29,11 +26,6 @@ impl Bytes {
             _ => Self(Kept::Heap(bytes.into())),
         }
     }
-
-    /// The bytes of a mapping, which they keep.
-    pub(crate) fn mapped(mapped: Mapped) -> Self {
-        Self(Kept::Mapped(mapped))
-    }
 }
 
 impl Deref for Bytes {
@@ -43,7 +35,6 @@ impl Deref for Bytes {
         match &self.0 {
             Kept::Inline(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or(bytes),
             Kept::Heap(bytes) => bytes,
-            Kept::Mapped(mapped) => mapped.bytes(),
         }
     }
 }

@@ -23,6 +23,9 @@ pub enum Error {
     /// What came over a socket or lay in shared memory is not of this protocol.
     #[error("the other end broke the protocol: {0}")]
     Protocol(&'static str),
+    /// More bytes than a frame can hold: large ones travel in buffers.
+    #[error("more than 4 GB in one message: put large parts into buffers")]
+    TooLarge,
     /// A signal arrived while outcomes were waited for; call again once it is handled.
     #[error("interrupted by a signal")]
     Interrupted,

@@ -18,25 +18,33 @@
 //! # }
 //! ```
 #![cfg(unix)]
-#![allow(dead_code, reason = "the bodies are being written")]
 
 mod bytes;
+mod channel;
+mod clock;
 mod error;
+mod fork;
+mod outbox;
 mod outcome;
 mod payload;
 mod pool;
+mod process;
 mod run;
 pub mod segment;
 mod settings;
+mod signal;
 pub mod slots;
 pub mod starter;
+mod supervisor;
+mod wire;
 pub mod worker;
 
 pub use bytes::Bytes;
 pub use error::Error;
+pub use fork::after_fork_in_child;
 pub use outcome::{Ended, Outcome, OutcomeKind, Reply};
 pub use payload::{Buffer, Definition, Payload, Task};
-pub use pool::{Pool, WorkerInfo, after_fork_in_child};
+pub use pool::{Pool, WorkerInfo};
 pub use run::Run;
 pub use segment::{Arena, Mapped, Shared};
 pub use settings::{Command, RunOptions, Settings, Starter, Window};

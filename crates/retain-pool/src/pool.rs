@@ -1,14 +1,22 @@
 //! A set of workers, and the handle of it.
 
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+
 use crate::error::Error;
 use crate::run::Run;
 use crate::segment::Arena;
 use crate::settings::{RunOptions, Settings};
+use crate::supervisor::Core;
 
 /// Worker processes of one configuration. A clone is the same pool; when the last clone and the last run are gone, its
 /// processes are ended.
 #[derive(Clone, Debug)]
-pub struct Pool {}
+pub struct Pool(Arc<Handle>);
+
+/// The last one ends the pool.
+struct Handle(ManuallyDrop<Arc<Core>>);
 
 /// What is known of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +39,18 @@ impl Pool {
     /// # Errors
     ///
     /// [`Error::Io`] if there is no file descriptor or thread to be had.
-    pub fn new(_settings: Settings) -> Result<Self, Error> {
-        todo!()
+    pub fn new(settings: Settings) -> Result<Self, Error> {
+        let core = Core::new(settings)?;
+        Ok(Self(Arc::new(Handle(ManuallyDrop::new(core)))))
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.0.0
     }
 
     /// Sees to it that there may be at least so many workers.
-    pub fn grow(&self, _workers: usize) {
-        todo!()
+    pub fn grow(&self, workers: usize) {
+        self.core().grow(workers);
     }
 
     /// Begins a set of tasks.
@@ -45,30 +58,43 @@ impl Pool {
     /// # Errors
     ///
     /// [`Error::Closed`] after a shutdown or in a forked child; [`Error::Io`] if there is no file descriptor to be had.
-    pub fn run(&self, _options: RunOptions) -> Result<Run, Error> {
-        todo!()
+    pub fn run(&self, options: RunOptions) -> Result<Run, Error> {
+        Run::new(self.clone(), options)
     }
 
     /// The workers there are.
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerInfo> {
-        todo!()
+        self.core().workers()
     }
 
     /// Kills all processes of the pool, and waits until they are dead. Whoever waits for outcomes gets
     /// [`Error::Closed`].
     pub fn shutdown(&self) {
-        todo!()
+        self.core().close();
+        self.core().join();
     }
 
     /// Where large buffers are put for workers.
     #[must_use]
     pub fn arena(&self) -> &Arena {
-        todo!()
+        &self.core().arena
     }
 }
 
-/// To be called in each child of a fork: it lets go of the pools of the parent, and ends or waits for nothing.
-pub fn after_fork_in_child() {
-    todo!()
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // In a forked child nothing of it is touched: its descriptors are closed, and its thread is not there.
+        if self.0.generation.is_ours() {
+            self.0.close();
+            // SAFETY: it is not used after this.
+            unsafe { ManuallyDrop::drop(&mut self.0) };
+        }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
 }

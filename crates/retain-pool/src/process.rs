@@ -1,0 +1,109 @@
+//! Processes: how they are watched, ended, and made ready to serve.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, setpgid,
+};
+
+use crate::outcome::Ended;
+
+/// What becomes readable when the process ends.
+pub(crate) fn watch(pid: i32) -> io::Result<OwnedFd> {
+    let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// Whether a watched process has ended.
+pub(crate) fn has_ended(watched: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(watched, PollFlags::IN)];
+    poll(&mut fds, Some(&rustix::event::Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+/// Kills a process that is not yet reaped, and its group, which is all that it has started and that did not leave it.
+pub(crate) fn kill_tree(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 1) {
+        // It may not have its own group yet, or be dead with others of its group alive.
+        let _ = kill_process_group(pid, Signal::KILL);
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// How a child ended, and the most memory that it had. It must have ended.
+pub(crate) fn reap(pid: i32) -> io::Result<(Ended, u64)> {
+    let mut status = 0;
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    let reaped = loop {
+        // SAFETY: both pointers are valid for writes; zeroes are a valid `rusage`.
+        let reaped = unsafe { libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()) };
+        if reaped != -1 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            break reaped;
+        }
+    };
+    if reaped == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: zeroed, and written by wait4.
+    let peak = unsafe { usage.assume_init() }.ru_maxrss;
+    let ended = if libc::WIFSIGNALED(status) {
+        Ended::Signal(libc::WTERMSIG(status))
+    } else {
+        Ended::Exit(libc::WEXITSTATUS(status))
+    };
+    // Linux counts in KiB.
+    Ok((ended, u64::try_from(peak).unwrap_or(0) * 1024))
+}
+
+/// Runs something with all signals blocked in this thread, so that threads that it starts take none.
+pub(crate) fn without_signals<T>(body: impl FnOnce() -> T) -> T {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset initialises `all`, pthread_sigmask initialises `before`.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr());
+    }
+    let result = body();
+    // SAFETY: initialised above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    result
+}
+
+/// A process that a supervisor started takes signals, other than an interrupt: that is for whoever made the pool, who
+/// ends this process.
+pub(crate) fn settle() {
+    let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set; ignoring a signal runs no code.
+    unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+        libc::signal(libc::SIGINT, libc::SIG_IGN);
+    }
+}
+
+/// A worker besides has a group of its own, with all that it starts, and dies with what started it.
+pub(crate) fn settle_worker() {
+    settle();
+    let _ = setpgid(None, None);
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+}
+
+/// Waits until one of `fds` is readable or at its end.
+pub(crate) fn readable(fds: &[&OwnedFd]) -> io::Result<Vec<bool>> {
+    let mut polled: Vec<_> = fds
+        .iter()
+        .map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN))
+        .collect();
+    loop {
+        match poll(&mut polled, None) {
+            Ok(_) => break,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(polled.iter().map(|fd| !fd.revents().is_empty()).collect())
+}
