@@ -1,10 +1,10 @@
 """Run joblib's own tests with retain's classes and functions in the place of joblib's.
 
 The tests are those of the installed joblib: of ``joblib.numpy_pickle``, with retain's `dump`, `load` and picklers, and
-of ``joblib.memory``, with retain's `Memory` and what belongs to it. Where retain differs on purpose, the test is listed
-here with the reason.
+of ``joblib.memory``, with retain's `Memory` and what belongs to it, and of ``joblib.parallel``, with ``retain.parallel``
+in its place. Where retain differs on purpose, the test is listed here with the reason.
 
-Usage: python tools/joblib_suite.py [files] [memory]
+Usage: python tools/joblib_suite.py [files] [memory] [parallel]
 
 The exit status is 1 if any other test fails, or if one of those passes.
 """
@@ -120,6 +120,28 @@ def pytest_pyfunc_call(pyfuncitem):
     return True
 """
 
+PARALLEL_DIFFERENT: dict[str, str] = {}
+
+PARALLEL_PLUGIN = """
+import sys
+
+import joblib
+import joblib._parallel_backends
+import joblib.parallel
+import retain
+import retain._parallel_backends
+import retain.parallel
+
+
+def pytest_configure(config):
+    sys.modules["joblib.parallel"] = joblib.parallel = retain.parallel
+    sys.modules["joblib._parallel_backends"] = joblib._parallel_backends = retain._parallel_backends
+    for name in dir(retain.parallel):
+        if name in joblib.__all__:
+            setattr(joblib, name, getattr(retain.parallel, name))
+    joblib.wrap_non_picklable_objects = retain.wrap_non_picklable_objects
+"""
+
 
 class Suite(NamedTuple):
     """Some of joblib's tests."""
@@ -137,6 +159,11 @@ SUITES = {
         ("joblib.test.test_memory", "joblib.test.test_memory_async", "joblib.test.test_store_backends"),
         MEMORY_PLUGIN,
         MEMORY_DIFFERENT,
+    ),
+    "parallel": Suite(
+        ("joblib.test.test_parallel", "joblib.test.test_config", "joblib.test.test_cloudpickle_wrapper"),
+        PARALLEL_PLUGIN,
+        PARALLEL_DIFFERENT,
     ),
 }
 
