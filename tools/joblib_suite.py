@@ -1,8 +1,8 @@
 """Run joblib's own tests with retain's classes and functions in the place of joblib's.
 
 The tests are those of the installed joblib: of ``joblib.numpy_pickle``, with retain's `dump`, `load` and picklers, and
-of ``joblib.memory``, with retain's `Memory` and what belongs to it, and of ``joblib.parallel``, with ``retain.parallel``
-in its place. Where retain differs on purpose, the test is listed here with the reason.
+of ``joblib.memory``, with retain's `Memory` and what belongs to it, and of ``joblib.parallel``, with
+``retain.parallel`` in its place. Where retain differs on purpose, the test is listed here with the reason.
 
 Usage: python tools/joblib_suite.py [files] [memory] [parallel]
 

@@ -378,6 +378,13 @@ def _one_job(n_jobs: int | None, message: str) -> int:
 class MultiprocessingBackend(PoolManagerMixin, _ProcessesBackend):
     """Runs tasks in worker processes, which have no children."""
 
+    @staticmethod
+    def default_context() -> Any:
+        """Return the context that says how processes are started, as joblib's users set it."""
+        import multiprocessing
+
+        return multiprocessing.get_context(os.environ.get("JOBLIB_START_METHOD", "").strip() or None)
+
     @property
     def supports_return_generator(self) -> bool:
         """As in joblib."""

@@ -14,7 +14,7 @@ from retain._memory.sizes import parse_size
 from retain._memory.verbose import Talking
 from retain._parallel import registry
 from retain._parallel import verbose as lines
-from retain._parallel.backends import FallbackToBackend, SequentialBackend
+from retain._parallel.backends import FallbackToBackend, MultiprocessingBackend, SequentialBackend
 from retain._parallel.config import DEFAULTS, active, chosen
 from retain._parallel.engine import Call
 from retain._parallel.expressions import eval_expr
@@ -178,6 +178,10 @@ class Parallel(Talking):
         if initializer is not None:
             self._backend_kwargs |= {"initializer": initializer, "initargs": tuple(initargs)}
         self._backend = self._chosen_backend(backend, standing)
+        if isinstance(self._backend, MultiprocessingBackend):
+            # Programs look it up here.
+            context = self._backend.backend_kwargs.get("context") or self._backend.default_context()
+            self._backend_kwargs.setdefault("context", context)
         self.n_jobs = self._chosen_n_jobs(n_jobs, config)
         self._check_backend(require)
         self._lock = threading.RLock()
