@@ -304,7 +304,10 @@ class Parallel(Talking):
         if told == "all":
             self._pre_dispatch_amount = 0
             return sys.maxsize
-        amount = int(eval_expr(told.replace("n_jobs", str(n_jobs))) if isinstance(told, str) else told)
+        if told == _PRE_DISPATCH:
+            amount = 2 * n_jobs
+        else:
+            amount = int(eval_expr(told.replace("n_jobs", str(n_jobs))) if isinstance(told, str) else told)
         if amount < 1:
             raise ValueError(f"pre_dispatch is {told!r}, which comes to {amount}, but at least one task is taken")
         self._pre_dispatch_amount = amount
