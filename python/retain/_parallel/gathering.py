@@ -143,8 +143,8 @@ class Gathering:
             one_by_one = self._in_order() if self._came is None else self._as_they_come()
             for value in one_by_one:
                 if value is not _SKIPPED:
-                    yield value
                     parallel._nb_consumed += 1
+                    yield value
                 # While the next is awaited, only the caller keeps what was given.
                 del value
 

@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import Sized
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from warnings import warn
 
@@ -15,6 +14,7 @@ from retain._memory.verbose import Talking
 from retain._parallel import registry
 from retain._parallel import verbose as lines
 from retain._parallel.backends import FallbackToBackend, MultiprocessingBackend, SequentialBackend
+from retain._parallel.checks import checked_batch_size, checked_retries, checked_timeout, one_of
 from retain._parallel.config import DEFAULTS, active, chosen
 from retain._parallel.engine import Call
 from retain._parallel.expressions import eval_expr
@@ -157,14 +157,14 @@ class Parallel(Talking):
         self.verbose = chosen(verbose, config, "verbose")
         self.timeout = timeout
         self.pre_dispatch = pre_dispatch
-        self.batch_size = _checked_batch_size(batch_size)
-        self.return_as = _one_of("return_as", return_as, _RETURN_AS)
+        self.batch_size = checked_batch_size(batch_size)
+        self.return_as = one_of("return_as", return_as, _RETURN_AS)
         self.return_generator = return_as != "list"
         self.return_ordered = return_as != "generator_unordered"
         self.progress = progress
-        self.retries = _checked_retries(retries)
-        self.task_timeout = _checked_timeout(task_timeout)
-        self.on_error = _one_of("on_error", on_error, _ON_ERROR)
+        self.retries = checked_retries(retries)
+        self.task_timeout = checked_timeout(task_timeout)
+        self.on_error = one_of("on_error", on_error, _ON_ERROR)
         self.memory_limit = None if memory_limit is None else parse_size("memory_limit", memory_limit)
         self.trace = trace
         given = (max_nbytes, temp_folder, mmap_mode, prefer, require, verbose)
@@ -540,6 +540,9 @@ class Parallel(Talking):
         """How many tasks have ended."""
         return self.n_completed_tasks
 
+    def dispatch_next(self) -> None:
+        """Do nothing: tasks are dispatched without being told. For callbacks that were written for joblib."""
+
     def print_progress(self) -> None:
         """Tell how far the call is. To be overridden."""
         lines.tell_progress(self)
@@ -569,38 +572,3 @@ class Parallel(Talking):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(n_jobs={self.n_jobs})"
-
-
-# --- what is refused ---
-
-
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
-    if value not in allowed:
-        raise ValueError(
-            f"Expected `{name}` parameter to be a string equal to {', '.join(map(repr, allowed))}, but got {value!r}"
-        )
-    return value
-
-
-def _checked_batch_size(value: Any) -> Any:
-    if value == "auto" or (isinstance(value, Integral) and int(value) > 0):
-        return value
-    raise ValueError(f"batch_size must be 'auto' or a positive integer, got: {value!r}")
-
-
-def _checked_retries(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 0:
-        raise ValueError(f"retries is {value!r}, but it is how often a failed task is tried again: 0 or more")
-    return int(value)
-
-
-def _checked_timeout(value: Any) -> float | None:
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        seconds = 0.0
-    if not seconds > 0:
-        raise ValueError(f"task_timeout is {value!r}, but it is a number of seconds above 0, or None")
-    return seconds

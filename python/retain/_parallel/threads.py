@@ -201,7 +201,8 @@ class ThreadsEngine:
             look = self._lookup.get(type(function)) if self._lookup else None
             known = None if look is None else copied().run(look, function, args, kwargs)
             if known is not None:
-                self.hits += 1
+                with self._turn:
+                    self.hits += 1
                 put((index, DONE, known[0], -1, 0, 0, 1) if self._detailed else (index, DONE, known[0]))
             elif self._detailed or self._retries:
                 self._try(index, function, args, kwargs, number)
@@ -209,7 +210,8 @@ class ThreadsEngine:
                 try:
                     outcome = index, DONE, copied().run(function, *args, **kwargs)
                 except BaseException as error:  # noqa: BLE001 - it is an outcome
-                    self.failed += 1
+                    with self._turn:
+                        self.failed += 1
                     outcome = index, FAILED, error
                 put(outcome)
             # Nothing of a task is kept while the next is awaited.
@@ -257,12 +259,12 @@ class ThreadsEngine:
             except BaseException as error:  # noqa: BLE001 - it is an outcome
                 status, value = FAILED, error
             ended = perf_counter_ns()
-            self.busy_ns += ended - started
             if status == FAILED and attempt <= self._retries and not self._given_up:
                 status = RETRIED
-                self.retried += 1
-            elif status == FAILED:
-                self.failed += 1
+            with self._turn:
+                self.busy_ns += ended - started
+                self.retried += status == RETRIED
+                self.failed += status == FAILED
             if self._detailed:
                 self._outcomes.put((index, status, value, number, started, ended, attempt))
             elif status != RETRIED:
