@@ -1,6 +1,6 @@
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pickle import PickleBuffer
 from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, final
 
@@ -19,18 +19,22 @@ __all__ = [
     "Lead",
     "Missed",
     "Owner",
+    "Pool",
     "Raw",
     "Reader",
     "Recall",
     "Recalling",
     "Reducer",
+    "Run",
     "Sink",
     "Store",
     "Strided",
     "Tier",
+    "ZygoteServer",
     "after_fork_in_child",
     "digest",
     "digest_of",
+    "emit",
     "forget_handlers",
     "generate_key",
     "hash",
@@ -38,8 +42,11 @@ __all__ = [
     "is_immutable",
     "lru_cache_wrapper",
     "memoize_wrapper",
+    "note_fork",
     "scan_block",
     "scan_file",
+    "work",
+    "write",
 ]
 
 _K = TypeVar("_K")
@@ -388,3 +395,71 @@ class Recalling:
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def _recall_by(self, recall: Recall) -> None: ...
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any: ...
+
+# Worker processes: there are none on Windows.
+@final
+class Pool:
+    def __new__(
+        cls,
+        command: list[str],
+        env: dict[str, str],
+        workers: int,
+        *,
+        starter: str = "zygote",
+        memory_limit: int | None = None,
+        idle: float = 300.0,
+    ) -> Self: ...
+    def grow(self, workers: int) -> None: ...
+    def workers(self) -> list[tuple[int, int, bool, int, int]]: ...
+    def shutdown(self) -> None: ...
+    def run(
+        self,
+        context: bytes,
+        helpers: Any,
+        *,
+        width: int,
+        retries: int = 0,
+        task_timeout: float | None = None,
+        window: int | None = None,
+        max_nbytes: int | None = None,
+        by_value: bool = False,
+        detailed: bool = False,
+    ) -> Run: ...
+
+@final
+class Run:
+    @property
+    def pulled(self) -> int: ...
+    @property
+    def dispatched(self) -> int: ...
+    @property
+    def completed(self) -> int: ...
+    @property
+    def retried(self) -> int: ...
+    @property
+    def hits(self) -> int: ...
+    @property
+    def died(self) -> int: ...
+    @property
+    def timed_out(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+    @property
+    def busy_ns(self) -> int: ...
+    @property
+    def shared_bytes(self) -> int: ...
+    def begin(self, tasks: Iterator[Any], lookup: Mapping[type, Callable[..., Any]]) -> None: ...
+    def step(self, wait: bool | float | None = None, limit: int | None = None) -> list[tuple[Any, ...]] | None: ...
+    def cancel(self) -> None: ...
+
+@final
+class ZygoteServer:
+    def __new__(cls) -> Self: ...
+    def wait(self) -> tuple[int, int] | None: ...
+    def started(self, index: int, pid: int) -> None: ...
+    def close(self) -> None: ...
+
+def emit(kind: int, payload: bytes) -> None: ...
+def write(stream: int, text: bytes) -> None: ...
+def work(socket: int | None, hooks: Any) -> None: ...
+def note_fork() -> None: ...

@@ -26,6 +26,8 @@ mod memory;
 mod method;
 mod methods;
 mod object;
+#[cfg(unix)]
+mod pool;
 mod resolved;
 mod ticket;
 
@@ -65,6 +67,8 @@ mod _retain {
     fn after_fork_in_child() {
         retain_memory::after_fork_in_child();
         retain_store::after_fork_in_child();
+        #[cfg(unix)]
+        retain_pool::after_fork_in_child();
     }
 
     #[pymodule_export]
@@ -87,4 +91,7 @@ mod _retain {
     use super::memory::{
         Address, Held, Lead, Missed, Owner, Recall, Recalling, Store, Tier, is_immutable,
     };
+    #[cfg(unix)]
+    #[pymodule_export]
+    use super::pool::{Pool, Run, ZygoteServer, emit, note_fork, work, write};
 }

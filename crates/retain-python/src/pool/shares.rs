@@ -1,0 +1,112 @@
+//! The same memory is put into a segment once, however many tasks refer to it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+
+use pyo3::Python;
+use retain_pool::{Arena, Shared};
+
+use super::collector::Held;
+
+/// Memory that several tasks used stays shared until the run ends, so many of them.
+const KEPT: usize = 16;
+/// A change in place between two tasks is looked for in so many places.
+const SAMPLES: usize = 512;
+
+struct Entry {
+    shared: Shared,
+    /// Keeps the memory from being used for something else.
+    _held: Held,
+    sample: u64,
+    /// How many tasks referred to it, and how many of them have not ended.
+    uses: usize,
+    open: usize,
+    last: u64,
+}
+
+/// Where memory is, by its address and length.
+type Place = (usize, usize);
+
+/// What of the user's memory is in segments.
+#[derive(Default)]
+pub(super) struct Shares {
+    entries: HashMap<Place, Entry>,
+    hasher: RandomState,
+    clock: u64,
+    bytes: u64,
+}
+
+impl Shares {
+    /// How many bytes were copied into segments.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn count(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// A segment with what lies there now.
+    pub(super) fn share(
+        &mut self,
+        py: Python<'_>,
+        arena: &Arena,
+        held: Held,
+    ) -> io::Result<(Place, Shared)> {
+        self.clock += 1;
+        let bytes = held.bytes();
+        let place = (bytes.as_ptr() as usize, bytes.len());
+        let sample = self.sample(bytes);
+        if let Some(entry) = self.entries.get_mut(&place)
+            && entry.sample == sample
+        {
+            entry.uses += 1;
+            entry.open += 1;
+            entry.last = self.clock;
+            return Ok((place, entry.shared.clone()));
+        }
+        let shared = py.detach(|| arena.share(&[bytes]))?;
+        self.bytes += place.1 as u64;
+        let entry = Entry {
+            shared: shared.clone(),
+            _held: held,
+            sample,
+            uses: 1,
+            // Tasks of the memory as it was before, if there are any, end here as well.
+            open: 1 + self.entries.get(&place).map_or(0, |before| before.open),
+            last: self.clock,
+        };
+        self.entries.insert(place, entry);
+        Ok((place, shared))
+    }
+
+    /// A task that referred to it has ended.
+    pub(super) fn release(&mut self, place: Place) {
+        let Some(entry) = self.entries.get_mut(&place) else {
+            return;
+        };
+        entry.open -= 1;
+        if entry.open > 0 {
+            return;
+        }
+        if entry.uses == 1 {
+            self.entries.remove(&place);
+        } else if self.entries.len() > KEPT {
+            let unused = self.entries.iter().filter(|(_, entry)| entry.open == 0);
+            let oldest = unused.min_by_key(|(_, entry)| entry.last);
+            if let Some(place) = oldest.map(|(place, _)| *place) {
+                self.entries.remove(&place);
+            }
+        }
+    }
+
+    fn sample(&self, bytes: &[u8]) -> u64 {
+        let step = (bytes.len() / SAMPLES).max(8);
+        let words = bytes
+            .chunks(step)
+            .filter_map(|chunk| chunk.first_chunk::<8>());
+        let words: Vec<u64> = words.map(|word| u64::from_ne_bytes(*word)).collect();
+        self.hasher.hash_one((words, bytes.last()))
+    }
+}

@@ -1,0 +1,107 @@
+"""What tasks find in a worker as they would find it here, and what they say that is heard here."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from retain._parallel import variables
+from retain._parallel.pickling import dumps
+
+if TYPE_CHECKING:
+    from retain._parallel.engine import Call
+
+# What a worker emits.
+STDOUT, STDERR, LOGGED, WARNED = range(4)
+
+# Of a warning that is shown once a line, each worker tells: here it is shown once.
+_registries: dict[str, dict[Any, Any]] = {}
+
+
+def gathered(call: Call) -> bytes:
+    """Return what holds here, for the workers of a call."""
+    context = {
+        "cwd": _directory(),
+        "path": list(sys.path),
+        "argv": list(sys.argv),
+        "environ": dict(os.environ),
+        "filters": [_named(*entry) for entry in warnings.filters],
+        "levels": _levels(),
+        "variables": variables.values(),
+        "nested": call.nested,
+        "kind": call.kind,
+        "initializer": None if call.initializer is None else (call.initializer, call.initargs),
+        "max_nbytes": 1 << 20,
+        "private": call.mmap_mode != "r",
+    }
+    try:
+        found = pickle.dumps(context, 5)
+    except Exception:  # noqa: BLE001 - whatever a value's pickling raises
+        found = b"__main__"
+    if b"__main__" not in found:
+        return found
+    context["variables"] = [entry for entry in variables.values() if _travels(entry)]
+    return dumps(context, None)
+
+
+def _travels(value: Any) -> bool:
+    try:
+        dumps(value, None)
+    except Exception:  # noqa: BLE001 - as above
+        return False
+    return True
+
+
+def _directory() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        # It was removed.
+        return None
+
+
+def _named(action: str, message: Any, category: Any, module: Any, lineno: int) -> tuple[Any, ...]:
+    """Return a filter of warnings; its category by name, as it may be of a module that workers need not import."""
+    if category.__module__ in ("builtins", "__main__"):
+        return action, message, category, module, lineno
+    return action, message, (category.__module__, category.__qualname__), module, lineno
+
+
+def _levels() -> tuple[int, int, list[tuple[str, int, bool]]] | None:
+    """Return the levels of the loggers; None if nothing is logged in this program."""
+    logging = sys.modules.get("logging")
+    if logging is None:
+        return None
+    manager = logging.root.manager
+    loggers = [
+        (name, logger.level, bool(logger.disabled))
+        for name, logger in list(manager.loggerDict.items())
+        if isinstance(logger, logging.Logger) and (logger.level or logger.disabled)
+    ]
+    return manager.disable, logging.root.level, loggers
+
+
+def deliver(kind: int, payload: bytes) -> None:
+    """Do what a worker's task did, here: write, log or warn."""
+    if kind in {STDOUT, STDERR}:
+        stream = sys.stdout if kind == STDOUT else sys.stderr
+        if stream is not None:
+            stream.write(payload.decode("utf-8", "replace"))
+    elif kind == LOGGED:
+        import logging
+
+        record = logging.makeLogRecord(pickle.loads(payload))  # noqa: S301 - of a process of this program
+        logger = logging.getLogger(record.name)
+        if logger.isEnabledFor(record.levelno):
+            logger.handle(record)
+    elif kind == WARNED:
+        message, category, filename, lineno = pickle.loads(payload)  # noqa: S301 - of a process of this program
+        registry = _registries.setdefault(filename, {})
+        try:
+            warnings.warn_explicit(message, category, filename, lineno, registry=registry)
+        except Warning:
+            # It is an error here, but the task has gone on.
+            warnings.showwarning(message, category, filename, lineno)

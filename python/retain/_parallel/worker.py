@@ -1,0 +1,195 @@
+"""A worker process: it makes itself like the program that it works for, and runs tasks."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import sys
+import warnings
+from contextvars import Context
+from pickle import loads
+from typing import Any
+
+from retain import _retain
+from retain._parallel.pickling import dumps
+from retain._parallel.remote import packed
+
+__all__ = ["activate", "begin", "dumps", "main", "packed"]
+
+# The initializers that were called in this process.
+_initialized: set[bytes] = set()
+# The variables of the environment that a worker has of its own.
+_own: dict[str, str] = {}
+
+
+def main(index: int, socket: int | None) -> None:
+    """Serve the program at the other end of a socket, until it is done with this worker."""
+    import faulthandler
+
+    os.environ["RETAIN_WORKER"] = str(index)
+    _own.update((name, os.environ[name]) for name in os.environ if name.startswith("RETAIN_"))
+    _own.update((name, value) for name, value in os.environ.items() if name.endswith("_NUM_THREADS"))
+    if sys.__stderr__ is not None and not faulthandler.is_enabled():
+        faulthandler.enable(sys.__stderr__)
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        # A forked process goes on where its parent is, and so would all others.
+        numpy_random.seed()
+    sys.stdout, sys.stderr = _Stream(0, sys.__stdout__), _Stream(1, sys.__stderr__)
+    warnings.showwarning = _warn
+    _retain.work(socket, sys.modules[__name__])
+
+
+def begin(message: bytes) -> tuple[dict[str, Any], Context, int | None, bool]:
+    """Make ready for the tasks of a run: return its state, its context variables and how large results come back."""
+    # What is imported from here on is found where the program finds it.
+    context = loads(message)  # noqa: S301 - of a process of this program
+    activate(context)
+    initializer = context["initializer"]
+    if initializer is not None:
+        name = pickle.dumps(initializer[0].__qualname__)
+        if name not in _initialized:
+            initializer[0](*initializer[1])
+            _initialized.add(name)
+    values = Context()
+    values.run(_set, context["variables"])
+    return context, values, context["max_nbytes"], context["private"]
+
+
+def _set(values: list[tuple[str, str, Any]]) -> None:
+    from retain._parallel.variables import variable
+
+    for module, name, value in values:
+        variable(module, name).set(value)
+
+
+def activate(context: dict[str, Any]) -> None:
+    """Make what holds in the program hold here, before a task of it after one of another."""
+    if sys.path != context["path"]:
+        sys.path[:] = context["path"]
+    sys.argv[:] = context["argv"]
+    if context["cwd"] is not None:
+        try:
+            os.chdir(context["cwd"])
+        except OSError:
+            # It is gone; the tasks find that out if they need it.
+            pass
+    wanted = {**context["environ"], **_own}
+    if dict(os.environ) != wanted:
+        for name in set(os.environ) - set(wanted):
+            del os.environ[name]
+        os.environ.update(wanted)
+    warnings.filters[:] = [entry for entry in map(_filter, context["filters"]) if entry is not None]  # type: ignore[index]
+    warnings._filters_mutated()  # type: ignore[attr-defined]
+    if context["levels"] is not None:
+        _log(*context["levels"])
+    from retain._parallel.config import nest
+
+    backend, n_jobs = context["nested"]
+    nest(backend, n_jobs, context["kind"])
+
+
+def _filter(entry: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Return a filter of warnings again; None if its category is of no use here."""
+    action, message, category, module, lineno = entry
+    if isinstance(category, tuple):
+        name, qualname = category
+        if name.partition(".")[0] in ("pytest", "_pytest"):
+            # A test's worker runs no tests, and importing it takes longer than most tests.
+            return None
+        try:
+            __import__(name)
+            category = sys.modules[name]
+            for part in qualname.split("."):
+                category = getattr(category, part)
+        except Exception:  # noqa: BLE001 - whatever the import raises
+            return None
+    return action, message, category, module, lineno
+
+
+class _Stream(io.TextIOBase):
+    """Standard output or error of tasks: what is written appears in the program."""
+
+    def __init__(self, number: int, real: Any) -> None:
+        self._number = number
+        self._real = real
+        self.buffer = _Bytes(number)
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return "utf-8"
+
+    @property
+    def errors(self) -> str:  # type: ignore[override]
+        return "surrogatepass"
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str, /) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        _retain.write(self._number, text.encode("utf-8", "surrogatepass"))
+        return len(text)
+
+    def flush(self) -> None:
+        _retain.write(self._number, b"")
+
+    def fileno(self) -> int:
+        if self._real is None:
+            raise io.UnsupportedOperation("fileno")
+        return int(self._real.fileno())
+
+
+class _Bytes(io.RawIOBase):
+    """What is below the text."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        found = bytes(data)
+        _retain.write(self._number, found)
+        return len(found)
+
+
+def _warn(  # noqa: PLR0917 - as `warnings.showwarning` is called
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    if file is not None:
+        file.write(warnings.formatwarning(message, category, filename, lineno, line))
+        return
+    try:
+        payload = dumps((message, category, filename, lineno), None)
+    except Exception:  # noqa: BLE001 - whatever its pickling raises
+        payload = dumps((str(message), RuntimeWarning, filename, lineno), None)
+    _retain.emit(3, payload)
+
+
+def _log(disable: int, level: int, loggers: list[tuple[str, int, bool]]) -> None:
+    import logging
+
+    from retain._parallel.logs import Forwarding
+
+    root = logging.root
+    if not any(isinstance(handler, Forwarding) for handler in root.handlers):
+        root.handlers[:] = [Forwarding()]
+    root.setLevel(level)
+    named = {name: (level, disabled) for name, level, disabled in loggers}
+    for name, logger in list(root.manager.loggerDict.items()):
+        if name not in named and isinstance(logger, logging.Logger) and (logger.level or logger.disabled):
+            named[name] = (logging.NOTSET, False)
+    for name, (level_of_it, disabled) in named.items():
+        logger = logging.getLogger(name)
+        logger.setLevel(level_of_it)
+        logger.disabled = disabled
+    root.manager.disable = disable
