@@ -9,6 +9,7 @@ PYTEST_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+CLUSTERS := .venvs/clusters
 EXTENSION := python/retain/_retain*.so
 RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
@@ -18,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rust test-loom test-python test-pythons test-other-pythons lint lint-deny bench build clean FORCE
+.PHONY: help demo test test-rust test-loom test-python test-pythons test-other-pythons test-clusters lint lint-deny bench build clean FORCE
 
 help:
 	@echo "make demo    two real programs, beside functools and joblib; run it twice"
@@ -29,6 +30,7 @@ help:
 	@echo "make clean   remove all that the above made"
 	@echo
 	@echo "Parts of test: test-rust, test-loom, test-pythons; of that, test-python, test-other-pythons."
+	@echo "Besides: test-clusters, on local clusters of dask and ray, which it downloads."
 	@echo "PYTHON=python3.13 chooses the Python of $(VENV) (run 'make clean' before a change of it);"
 	@echo "PYTEST_ARGS='-k name' goes to pytest; CARGO_FLAGS=--locked to cargo."
 
@@ -111,6 +113,20 @@ test-pythons: $(VENV)/.extension $(VENV)/.dev-tools
 test-other-pythons: $(VENV)/.extension
 	@echo "==> Python tests on the other Pythons of this machine"
 	@$(BIN)/python tools/other_pythons.py $(PYTEST_ARGS)
+
+# In an environment of their own, as they bring much along. Ray is not to be had for every Python.
+$(CLUSTERS)/.tools: requirements-clusters.txt | $(BIN)/python
+	@echo "==> installing the clusters ($<)"
+	@rm -rf $(CLUSTERS) && $(BIN)/python -m venv $(CLUSTERS)
+	@grep -v '^ray==' $< > $(CLUSTERS)/all-but-ray.txt
+	@$(CLUSTERS)/bin/python -m pip install --quiet --no-compile --only-binary :all: -r $< \
+		|| { echo "==> ray cannot be installed for $$($(BIN)/python --version): its tests are passed over"; \
+			$(CLUSTERS)/bin/python -m pip install --quiet --no-compile -r $(CLUSTERS)/all-but-ray.txt; }
+	@touch $@
+
+test-clusters: $(VENV)/.extension $(CLUSTERS)/.tools
+	@echo "==> Python tests on local clusters of dask and ray"
+	@PYTHONPATH="$(CURDIR)/python" timeout 300 $(CLUSTERS)/bin/python -m pytest tests/clusters $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev-tools $(VENV)/.extension
 	@echo "==> import rule"

@@ -2,7 +2,9 @@
 
 import concurrent.futures
 import os
+import sys
 import threading
+from typing import ClassVar
 
 import pytest
 import retain
@@ -317,3 +319,97 @@ def test_the_instances_of_a_wrapped_class_are_wrapped():
     assert again.value == 3
     assert again(4) == 7
     assert Local.__name__ == "Local"
+
+
+# --- worker processes ---
+
+
+class Workers:
+    """In the place of a pool of worker processes."""
+
+    made: ClassVar[list] = []
+
+    def __init__(self, n_jobs, environment, *, memory_limit, idle):
+        self.n_jobs, self.environment, self.memory_limit, self.idle = n_jobs, environment, memory_limit, idle
+        self.is_shut = False
+        self.made.append(self)
+
+    def grow(self, n_jobs):
+        self.n_jobs = max(self.n_jobs, n_jobs)
+
+    def shutdown(self):
+        self.is_shut = True
+
+
+@pytest.fixture
+def pools(monkeypatch):
+    import types
+
+    from retain._parallel import pools
+
+    fake = types.ModuleType("retain._parallel.processes")
+    fake.pool = Workers
+    monkeypatch.setitem(sys.modules, "retain._parallel.processes", fake)
+    monkeypatch.setattr(retain._parallel, "processes", fake, raising=False)
+    monkeypatch.setattr(pools, "_kept", type(pools._kept)())
+    monkeypatch.setattr(Workers, "made", [])
+    monkeypatch.setattr(pools, "cpu_count", lambda: 4)
+    for name in ParallelBackendBase.MAX_NUM_THREADS_VARS:
+        monkeypatch.delenv(name, raising=False)
+    return pools
+
+
+def test_workers_start_when_a_parallel_is_made_and_serve_the_next(pools):
+    Parallel(n_jobs=4)
+    assert len(Workers.made) == 1
+    Parallel(n_jobs=4)
+    Parallel(n_jobs=3)  # as many threads each as with 4 jobs
+    assert [(made.n_jobs, made.environment["OMP_NUM_THREADS"]) for made in Workers.made] == [(4, "1")]
+    Parallel(n_jobs=2)
+    assert [made.environment["OMP_NUM_THREADS"] for made in Workers.made] == ["1", "2"]
+    Parallel(n_jobs=2, backend="threading")
+    Parallel(n_jobs=1)
+    assert len(Workers.made) == 2
+
+
+def test_workers_are_not_shared_between_configurations(pools, monkeypatch):
+    Parallel(n_jobs=4)
+    Parallel(n_jobs=4, memory_limit="2G")
+    Parallel(n_jobs=4, initializer=square, initargs=(1,))
+    assert [made.memory_limit for made in Workers.made] == [None, 2 << 30, None]
+    Parallel(n_jobs=4, initializer=square, initargs=(1,))
+    Parallel(n_jobs=4, idle_worker_timeout=300)
+    assert len(Workers.made) == 3
+    Parallel(n_jobs=4, initializer=square, initargs=(2,))
+    assert len(Workers.made) == 4
+    Parallel(n_jobs=4, idle_worker_timeout=3)
+    assert Workers.made[-1].idle == 3
+    with parallel_config("loky", inner_max_num_threads=3, n_jobs=4):
+        Parallel()
+    assert Workers.made[-1].environment["MKL_NUM_THREADS"] == "3"
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    Parallel(n_jobs=4)
+    assert Workers.made[-1].environment["OMP_NUM_THREADS"] == "7"
+    assert len(pools._kept) == 4
+
+
+def test_workers_are_started_by_no_worker(pools, monkeypatch):
+    from retain._parallel import config
+
+    monkeypatch.setattr(config, "worker_of", "LokyBackend")
+    Parallel(n_jobs=4)
+    assert Workers.made == []
+
+
+def test_all_workers_can_be_ended(pools):
+    Parallel(n_jobs=4)
+    pools.shutdown()
+    assert Workers.made[0].is_shut
+    Parallel(n_jobs=4)
+    assert len(Workers.made) == 2
+
+
+def test_processes_are_not_nested_without_end(pools, monkeypatch):
+    monkeypatch.setenv("RETAIN_DEPTH", "10")
+    with pytest.raises(RuntimeError, match="Processes are nested 10 deep"):
+        Parallel(n_jobs=2)(delayed(square)(i) for i in range(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,7 @@ class DaskBackend(ExecutorBackend):
         self.submit_kwargs = submit_kwargs
         self._scatter = scatter or ()
         self._shares: Shares | None = None
+        self._sent: dict[Future[bytes], Any] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         # In a worker, the current client is the worker's own.
@@ -109,18 +111,30 @@ class DaskBackend(ExecutorBackend):
         shares = self._shares or Shares(self._put)
         payload, parts = shares.packed(func)
         key = f"{func.name}-{uuid4().hex}"
-        future = self.client.submit(run, payload, *parts, key=key, pure=False, **self.submit_kwargs)
+        there = self.client.submit(run, payload, *parts, key=key, pure=False, **self.submit_kwargs)
+        here: Future[bytes] = Future()
+        self._sent[here] = there
         if callback is not None:
-            future.add_done_callback(callback)
-        return future
+            here.add_done_callback(callback)
+        self.client.loop.add_callback(self._fetch, here, there)
+        return here
+
+    async def _fetch(self, here: Future[bytes], there: Any) -> None:
+        """Bring a result as soon as it is there, and again if it is lost on its way with a worker."""
+        try:
+            here.set_result(await self.client.gather(there, asynchronous=True))
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+            here.set_exception(error)
 
     def retrieve_result_callback(self, out: Any) -> Any:
         """Return what became of a batch."""
+        self._sent.pop(out, None)
         return results(out.result())
 
     def abandon(self, jobs: Iterable[Any]) -> None:
         """Cancel batches; dask cannot end what runs."""
-        self.client.cancel(list(jobs))
+        there = [self._sent.pop(job, None) for job in jobs]
+        self.client.cancel([each for each in there if each is not None])
 
     def explain(self, error: BaseException, function: Any, args: Any, kwargs: Any) -> BaseException | None:
         """Return the exception for a task whose worker died, None if it did not."""
