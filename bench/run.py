@@ -14,7 +14,7 @@ import platform
 import sys
 from pathlib import Path
 
-BENCHES = ("hits", "misses", "memory", "imports", "hashing", "persistence", "stored")
+BENCHES = ("hits", "misses", "memory", "imports", "hashing", "persistence", "stored", "parallel")
 
 
 def main():
