@@ -1,9 +1,10 @@
-"""Two real programs that are fast because results are kept: run it with `make demo`, and then once more.
+"""Three real programs that are fast because results are kept: run it with `make demo`, and then once more.
 
 The first, `names.py`, keeps results in memory. The second, `digits.py`, computes features of real images
 (scikit-learn's digits) slowly, and keeps them on disk, with joblib and with retain. It is run as a program is
 in real life: again and again, in a new process each time, with an edit now and then. What a cache returns is
-compared with what the program computes without one.
+compared with what the program computes without one. The third, `search.py`, searches a grid over those features
+in parallel; it is interrupted half way, goes on, and its model is dumped, scanned and safely loaded.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +30,8 @@ FOLDER = HERE.parent / ".retain-demo"
 PROGRAM = FOLDER / "program"
 BATCHES = 18
 CACHES = ("joblib", "retain")
+SCORES = FOLDER / "scores"
+MODEL = FOLDER / "model.pkl"
 
 MEAN = "np.abs(cells).mean(axis=(1, 3))"
 MAXIMUM = "np.abs(cells).max(axis=(1, 3))"
@@ -211,13 +215,59 @@ def summary(cache: str, pairs: list[tuple[Outcome, Outcome]]) -> str:
     return f"{'all runs':<31}{cache:<6}{numbers}  {f'{wrong} STALE' if wrong else 'right'}"
 
 
+# --- the search -----------------------------------------------------------------------------------------------
+
+
+def searched(name: str, interrupt_after: int | None = None) -> None:
+    """Run the search, interrupt it after so many scores, and print what it says; its bar goes to the terminal."""
+    print(bold(f"$ python examples/search.py  # {name}"), flush=True)
+    command = [sys.executable, str(HERE / "search.py"), str(FOLDER), str(SCORES), str(MODEL)]
+    begun = time.perf_counter()
+    # In a group of its own, as a shell starts it, so that Ctrl-C reaches it and all that it has started.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        scores = 0
+        for said in process.stdout or ():
+            if said.startswith("fold"):
+                scores += 1
+                if scores == interrupt_after:
+                    os.killpg(process.pid, signal.SIGINT)
+            else:
+                print(said, end="", flush=True)
+    if process.returncode != (0 if interrupt_after is None else 130):
+        raise RuntimeError(f"the search ended with {process.returncode}")
+    print(f"{scores} scores given in {time.perf_counter() - begun:.1f} s\n")
+
+
+def search() -> None:
+    """Search a grid over the features in parallel, twice, and load the best model as a stranger's."""
+    import retain  # noqa: PLC0415 - see above
+
+    print(bold("In parallel: a grid search over these features, cross-validated, 64 scores by 2 processes\n"))
+    shutil.rmtree(SCORES, ignore_errors=True)
+    searched("and Ctrl-C, half way", 32)
+    searched("again: it goes on where it stopped")
+    size = MODEL.stat().st_size
+    print(bold(f"The best model, a file of {size / 1e3:.0f} kB that anyone may have written"))
+    report = retain.scan(str(MODEL))
+    print(f"retain.scan: {report.verdict}")
+    try:
+        retain.safe_load(str(MODEL))
+    except retain.UnsafeFileError as error:
+        wanted = [".".join(name) for name in error.wanted]
+    print(f"retain.safe_load refuses it, as it names {', '.join(wanted)}")
+    model = retain.safe_load(str(MODEL), trusted=wanted)
+    steps = ", ".join(model.named_steps)
+    print(f"retain.safe_load(trusted=[these {len(wanted)}]) gives {type(model).__name__} with {steps}\n")
+
+
 def main() -> None:
-    """Run both programs, and show what the second has left on disk."""
+    """Run the programs, and show what is left on disk."""
     import names  # noqa: PLC0415 - the runs need it not
 
     print(bold("In memory: a recursion over names"))
     names.main()
     digits()
+    search()
     command = shutil.which("retain", path=Path(sys.executable).parent)
     if command:
         print(bold(f"retain stat {FOLDER.name}"), flush=True)
