@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help demo test test-rust test-loom test-python test-pythons test-other-pythons test-clusters lint lint-deny bench build clean FORCE
 
 help:
-	@echo "make demo    two real programs, beside functools and joblib; run it twice"
+	@echo "make demo    three real programs, beside functools and joblib; run it twice"
 	@echo "make test    all tests: Rust, loom, and pytest on every Python >= 3.11 found"
 	@echo "make lint    formatting, clippy, ruff, mypy, stubs, licences, import rule"
 	@echo "make bench   speed against the peers, as ratios"
