@@ -16,7 +16,7 @@ def argument_that_cannot_be_pickled(lab):
     )
 
 
-@situation(r"7 of 8 kept, \w+: .*[Ll]ock.*; then \[0, 1, 2, 3\]")
+@situation(r"7 of 8 kept, PicklingError: .*result of makes\(3\).*; then \[0, 1, 2, 3\]")
 def result_that_cannot_be_pickled(lab):
     """A result that cannot be pickled, one of 8."""
     return lab.run(
@@ -57,6 +57,8 @@ def exception_with_arguments(lab):
     """An exception whose `__init__` needs two arguments, with an attribute and a cause."""
     return lab.run(
         """
+        import traceback
+
         class Missing(Exception):
             def __init__(self, name, place):
                 super().__init__(f"{name} not in {place}")
@@ -73,7 +75,7 @@ def exception_with_arguments(lab):
                 Parallel(n_jobs=2)(delayed(fails)() for _ in range(4))
             except Missing as error:
                 show(told(error) + ", " + error.place)
-                text = str(error.__cause__)
+                text = "".join(traceback.format_exception(error))
                 show("KeyError" if "KeyError" in text and "in fails" in text else "no cause")
             except BaseException as error:
                 show(told(error))

@@ -20,7 +20,7 @@ def show(*words):
     print(*words, flush=True)
 
 
-def told(error, length=90):
+def told(error, length=170):
     """An exception in one line: its type and how its message begins."""
     message = " ".join(str(error).split())
     return f"{type(error).__name__}: {message[:length]}" if message else type(error).__name__
