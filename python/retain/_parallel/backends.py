@@ -358,8 +358,12 @@ def _is_daemon() -> bool:
 
     if config.worker_of == "MultiprocessingBackend":
         return True
-    found = sys.modules.get("multiprocessing.process")
-    return found is not None and bool(found.current_process().daemon)
+    if "multiprocessing.process" not in sys.modules:
+        return False
+    # Another thread may be about to import it: the statement waits for that.
+    from multiprocessing.process import current_process
+
+    return bool(current_process().daemon)
 
 
 def _one_job(n_jobs: int | None, message: str) -> int:
