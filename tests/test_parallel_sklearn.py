@@ -105,7 +105,7 @@ def test_settings_and_failures_of_tasks_are_the_same():
         import sklearn
         from sklearn.datasets import load_iris
         from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import cross_validate
+        from sklearn.model_selection import GridSearchCV
         from sklearn.utils.parallel import Parallel, delayed
 
         iris, labels = load_iris(return_X_y=True)
@@ -115,10 +115,11 @@ def test_settings_and_failures_of_tasks_are_the_same():
         found["settings"] = [each["working_memory"] for each in configs]
         with warnings.catch_warnings(record=True):
             warnings.simplefilter("always")
-            scores = cross_validate(LogisticRegression(C=-1), iris, labels, n_jobs=2, cv=3, error_score=0.5)
-            found["scores"] = scores["test_score"].tolist()
+            grid = {"C": [-1, 1]}
+            search = GridSearchCV(LogisticRegression(max_iter=1000), grid, n_jobs=2, cv=3, error_score=0.5)
+            found["scores"] = search.fit(iris, labels).cv_results_["mean_test_score"].tolist()
             try:
-                cross_validate(LogisticRegression(C=-1), iris, labels, n_jobs=2, cv=3, error_score="raise")
+                GridSearchCV(LogisticRegression(), grid, n_jobs=2, cv=3, error_score="raise").fit(iris, labels)
             except ValueError as error:
                 found["error"] = [type(error).__name__, str(error)]
         """
