@@ -58,6 +58,7 @@ from retain._parallel.config import parallel_backend as parallel_backend
 from retain._parallel.config import parallel_config as parallel_config
 from retain._parallel.cores import cpu_count as cpu_count
 from retain._parallel.delayed import delayed as delayed
+from retain._parallel.failures import TerminatedWorkerError as TerminatedWorkerError
 from retain._parallel.map import map as map
 from retain._parallel.map import map_async as map_async
 from retain._parallel.nonpicklable import wrap_non_picklable_objects as wrap_non_picklable_objects
@@ -80,6 +81,7 @@ __all__ = [
     "SignatureError",
     "StoreBackendBase",
     "StoreError",
+    "TerminatedWorkerError",
     "UnsafeFileError",
     "UntrustedFolderError",
     "cache",

@@ -6,6 +6,13 @@ import gc
 import os
 import signal
 import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from retain import _retain
 
 
 def main(wanted: list[str]) -> None:
@@ -22,27 +29,33 @@ def main(wanted: list[str]) -> None:
 
     gc.collect()
     gc.freeze()
+    # If the program is gone while it is spoken to, its workers are dead by then.
+    with suppress(OSError):
+        _serve(server, worker.main)
+
+
+def _serve(server: _retain.ZygoteServer, work: Callable[[int, int], None]) -> None:
     while (request := server.wait()) is not None:
         index, socket = request
         try:
             pid = os.fork()
         except OSError:
-            pid = 0
-            os.close(socket)
-            server.started(index, pid)
-            continue
+            pid = -1
         if pid == 0:
             server.close()
-            _work(worker.main, index, socket)
+            _work(work, index, socket)
         os.close(socket)
-        server.started(index, pid)
+        server.started(index, max(pid, 0))
 
 
-def _work(work: object, index: int, socket: int) -> None:
+def _work(work: Callable[[int, int], None], index: int, socket: int) -> None:
     code = 1
     try:
-        work(index, socket)  # type: ignore[operator]
+        work(index, socket)
         code = 0
+    except OSError:
+        # The program is gone, or this worker was ended.
+        pass
     except BaseException:  # noqa: BLE001 - the process ends here in any case
         sys.excepthook(*sys.exc_info())
     finally:
