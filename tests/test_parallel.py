@@ -320,7 +320,7 @@ def test_an_unordered_generator_gives_the_fastest_first(backend):
 
 
 @pytest.mark.parametrize("backend", AT_ONCE)
-@pytest.mark.parametrize(("return_as", "most"), [("generator", 4), ("generator_unordered", 3)])
+@pytest.mark.parametrize(("return_as", "most"), [("generator", 8), ("generator_unordered", 3)])
 def test_a_slow_caller_stops_the_workers(backend, return_as, most):
     begun = []
 

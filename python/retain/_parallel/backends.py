@@ -349,7 +349,13 @@ class _ProcessesBackend(AutoBatchingMixin, ParallelBackendBase):
 
 
 class _Workers:
-    """Stands for workers that were got ready together."""
+    """Stands for workers that were got ready together; what becomes of them is the pool's business."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def terminate(self) -> None:
+        """Do nothing."""
 
 
 def _is_daemon() -> bool:
@@ -414,19 +420,14 @@ class MultiprocessingBackend(PoolManagerMixin, _ProcessesBackend):
 
     def configure(self, n_jobs: int = 1, parallel: Any = None, **backend_kwargs: Any) -> int:  # type: ignore[override]
         """Make ready."""
-        return _ProcessesBackend.configure(self, n_jobs, parallel, **backend_kwargs)
+        n_jobs = _ProcessesBackend.configure(self, n_jobs, parallel, **backend_kwargs)
+        self._pool = self._workers
+        return n_jobs
 
     def terminate(self) -> None:
         """Let go of the workers, which stay for the next call."""
         super().terminate()
         _ProcessesBackend.terminate(self)
-
-    def abort_everything(self, ensure_ready: bool = True) -> None:
-        """Be done with the workers that had tasks; the engine has ended them."""
-        if self._pool is not None:
-            super().abort_everything(ensure_ready)
-        else:
-            _ProcessesBackend.abort_everything(self, ensure_ready)
 
 
 class LokyBackend(_ProcessesBackend):

@@ -155,13 +155,15 @@ class Gathering:
             self._engine.cancel()
 
     def _in_order(self) -> Iterator[Any]:
-        found, index = self._found, 0
+        found, index, is_quick = self._found, 0, False
         while True:
             while index not in found:
                 # Who waits is no slow caller: the next one is late, not he.
-                outcomes = self._wait(self._at_once if self._is_free else self._unused())
+                began = time.monotonic()
+                outcomes = self._wait(self._at_once if is_quick and self._is_free else self._unused())
                 if outcomes is None:
                     return
+                is_quick = time.monotonic() - began < _SHORT
                 self._settle(outcomes)
                 del outcomes
             value = found.pop(index)
