@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
@@ -120,9 +121,30 @@ def pytest_pyfunc_call(pyfuncitem):
     return True
 """
 
-PARALLEL_DIFFERENT: dict[str, str] = {}
+IN_MEMORY = "arrays are shared in memory that no file stands for: they are no numpy.memmap, and no folder is needed"
+DROPPED = "a generator that is dropped takes no workers away from other calls"
+LOGGED = "looks for the name of loky's processes in a log"
+NOT_THERE = "without dask installed, its backend is an ImportError that names what to install"
+PARALLEL_DIFFERENT = {
+    "test_auto_memmap_on_arrays_from_generator[loky]": IN_MEMORY,
+    "test_auto_memmap_on_arrays_from_generator[multiprocessing]": IN_MEMORY,
+    "test_memmapping_leaks[loky]": IN_MEMORY,
+    "test_memmapping_leaks[multiprocessing]": IN_MEMORY,
+    "test_parallel_config_no_backend": IN_MEMORY,
+    "test_multiple_generator_call_separated_gc[generator-generator-loky-True]": DROPPED,
+    "test_multiple_generator_call_separated_gc[generator-generator_unordered-loky-True]": DROPPED,
+    "test_multiple_generator_call_separated_gc[generator_unordered-generator-loky-True]": DROPPED,
+    "test_multiple_generator_call_separated_gc[generator_unordered-generator_unordered-loky-True]": DROPPED,
+    "test_parallel_with_interactively_defined_bound_method_loky": LOGGED,
+}
+if find_spec("distributed") is None:
+    PARALLEL_DIFFERENT |= {
+        "test_dask_backend_when_dask_not_installed[parallel_backend]": NOT_THERE,
+        "test_dask_backend_when_dask_not_installed[parallel_config]": NOT_THERE,
+    }
 
-PARALLEL_PLUGIN = """
+# Worker processes run tests' functions too: what is in joblib's place must be there in all processes.
+PARALLEL_EVERYWHERE = """
 import sys
 
 import joblib
@@ -132,14 +154,12 @@ import retain
 import retain._parallel_backends
 import retain.parallel
 
-
-def pytest_configure(config):
-    sys.modules["joblib.parallel"] = joblib.parallel = retain.parallel
-    sys.modules["joblib._parallel_backends"] = joblib._parallel_backends = retain._parallel_backends
-    for name in dir(retain.parallel):
-        if name in joblib.__all__:
-            setattr(joblib, name, getattr(retain.parallel, name))
-    joblib.wrap_non_picklable_objects = retain.wrap_non_picklable_objects
+sys.modules["joblib.parallel"] = joblib.parallel = retain.parallel
+sys.modules["joblib._parallel_backends"] = joblib._parallel_backends = retain._parallel_backends
+for name in dir(retain.parallel):
+    if name in joblib.__all__:
+        setattr(joblib, name, getattr(retain.parallel, name))
+joblib.wrap_non_picklable_objects = retain.wrap_non_picklable_objects
 """
 
 
@@ -149,6 +169,8 @@ class Suite(NamedTuple):
     modules: tuple[str, ...]
     plugin: str
     different: dict[str, str]
+    # Run by every process at its start.
+    everywhere: str = ""
 
 
 SUITES = {
@@ -162,8 +184,9 @@ SUITES = {
     ),
     "parallel": Suite(
         ("joblib.test.test_parallel", "joblib.test.test_config", "joblib.test.test_cloudpickle_wrapper"),
-        PARALLEL_PLUGIN,
+        "",
         PARALLEL_DIFFERENT,
+        PARALLEL_EVERYWHERE,
     ),
 }
 
@@ -172,6 +195,8 @@ def run(suite: Suite) -> bool:
     """Run a suite and print what came of it; whether all is as it is listed."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "in_place_of_joblib.py").write_text(suite.plugin, encoding="utf-8")
+        if suite.everywhere:
+            (Path(folder) / "sitecustomize.py").write_text(suite.everywhere, encoding="utf-8")
         results = Path(folder) / "results.xml"
         options = ["-p", "in_place_of_joblib", "-p", "no:cacheprovider", "-q", "-W", "ignore", f"--junitxml={results}"]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from warnings import warn
 
 from retain._parallel.batching import NO_JOBS, AutoBatchingMixin, PoolManagerMixin
-from retain._parallel.cores import cpu_count, multiprocessing_allowed
+from retain._parallel.cores import THREAD_VARIABLES, cpu_count, multiprocessing_allowed
 from retain._parallel.engine import Call
 
 if TYPE_CHECKING:
@@ -66,15 +66,7 @@ class ParallelBackendBase(metaclass=ABCMeta):
     inner_max_num_threads: int | None = None
     parallel: Any = None
 
-    MAX_NUM_THREADS_VARS: ClassVar[list[str]] = [
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "BLIS_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "NUMBA_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-    ]
+    MAX_NUM_THREADS_VARS: ClassVar[list[str]] = list(THREAD_VARIABLES)
     TBB_ENABLE_IPC_VAR = "ENABLE_IPC"
 
     def __init__(
@@ -313,7 +305,7 @@ class _ProcessesBackend(AutoBatchingMixin, ParallelBackendBase):
         if not self._submits_as(own):
             return super().engine(call)
         from retain._parallel.pools import pool_of
-        from retain._parallel.processes import engine  # type: ignore[import-not-found,unused-ignore]
+        from retain._parallel.processes import engine
 
         call = self._told(call, self._options)
         found: Engine = engine(call, pool_of(call))

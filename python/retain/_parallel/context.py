@@ -33,7 +33,9 @@ def gathered(call: Call) -> bytes:
         "variables": variables.values(),
         "nested": call.nested,
         "kind": call.kind,
-        "initializer": None if call.initializer is None else (call.initializer, call.initargs),
+        # To be unpickled when modules are found and managers answer.
+        "initializer": None if call.initializer is None else dumps((call.initializer, call.initargs), None),
+        "authkey": _authkey(),
         "max_nbytes": 1 << 20,
         "private": call.mmap_mode != "r",
     }
@@ -61,6 +63,12 @@ def _directory() -> str | None:
     except OSError:
         # It was removed.
         return None
+
+
+def _authkey() -> bytes | None:
+    """Return what processes of this program prove themselves with; None if it has no others."""
+    process = sys.modules.get("multiprocessing.process")
+    return None if process is None else bytes(process.current_process().authkey)
 
 
 def _named(action: str, message: Any, category: Any, module: Any, lineno: int) -> tuple[Any, ...]:

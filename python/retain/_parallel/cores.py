@@ -9,6 +9,20 @@ from math import ceil
 
 _CGROUP = "/sys/fs/cgroup"
 
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+"""How libraries are told how many threads they may use."""
+
+WORKER_VARIABLES = (*THREAD_VARIABLES, "ENABLE_IPC", "KMP_INIT_AT_FORK")
+"""What the environment of worker processes has of its own, whatever the program's has."""
+
 
 def multiprocessing_allowed() -> bool:
     """Whether ``JOBLIB_MULTIPROCESSING=0`` does not forbid other processes."""

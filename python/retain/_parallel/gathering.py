@@ -256,7 +256,7 @@ class Gathering:
     def _settle_other(self, outcome: Outcome) -> None:
         index, status, value = outcome[:3]
         if status == OUTPUT:
-            from retain._parallel.context import deliver  # type: ignore[import-not-found,unused-ignore]
+            from retain._parallel.context import deliver
 
             deliver(*value)
         elif status == FAILED:

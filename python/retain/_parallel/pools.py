@@ -59,7 +59,7 @@ def pool_of(call: Call) -> Any:
     with _guard:
         pool = _kept.get(key)
         if pool is None:
-            from retain._parallel.processes import pool as new_pool  # type: ignore[import-not-found,unused-ignore]
+            from retain._parallel.processes import pool as new_pool
 
             pool = _kept[key] = new_pool(call.n_jobs, environment, memory_limit=call.memory_limit, idle=call.idle)
             while len(_kept) > _MOST:

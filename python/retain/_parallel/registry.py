@@ -28,13 +28,13 @@ _ALIASES: Final = {"processes": "loky", "threads": "threading"}
 
 
 def _register_dask() -> None:
-    from retain._parallel.dask import DaskBackend  # type: ignore[import-not-found,unused-ignore]
+    from retain._parallel.dask import DaskBackend
 
     BACKENDS["dask"] = DaskBackend
 
 
 def _register_ray() -> None:
-    from retain._parallel.ray import RayBackend  # type: ignore[import-not-found,unused-ignore]
+    from retain._parallel.ray import RayBackend
 
     BACKENDS["ray"] = RayBackend
 
@@ -123,7 +123,7 @@ def adopted(backend: Any) -> Any:
     if hasattr(backend, "Pool") and hasattr(backend, "Lock"):
         return MultiprocessingBackend(context=backend)
     if callable(getattr(backend, "submit", None)):
-        from retain._parallel.executors import ExecutorBackend  # type: ignore[import-not-found,unused-ignore]
+        from retain._parallel.executors import ExecutorBackend
 
         return ExecutorBackend(backend)
     raise ValueError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
 import sys
 import warnings
 from contextvars import Context
@@ -12,6 +11,7 @@ from pickle import loads
 from typing import Any
 
 from retain import _retain
+from retain._parallel.cores import WORKER_VARIABLES
 from retain._parallel.pickling import dumps
 from retain._parallel.remote import packed
 
@@ -29,7 +29,7 @@ def main(index: int, socket: int | None) -> None:
 
     os.environ["RETAIN_WORKER"] = str(index)
     _own.update((name, os.environ[name]) for name in os.environ if name.startswith("RETAIN_"))
-    _own.update((name, value) for name, value in os.environ.items() if name.endswith("_NUM_THREADS"))
+    _own.update((name, os.environ[name]) for name in WORKER_VARIABLES if name in os.environ)
     if sys.__stderr__ is not None and not faulthandler.is_enabled():
         faulthandler.enable(sys.__stderr__)
     numpy_random = sys.modules.get("numpy.random")
@@ -47,11 +47,10 @@ def begin(message: bytes) -> tuple[dict[str, Any], Context, int | None, bool]:
     context = loads(message)  # noqa: S301 - of a process of this program
     activate(context)
     initializer = context["initializer"]
-    if initializer is not None:
-        name = pickle.dumps(initializer[0].__qualname__)
-        if name not in _initialized:
-            initializer[0](*initializer[1])
-            _initialized.add(name)
+    if initializer is not None and initializer not in _initialized:
+        function, args = loads(initializer)  # noqa: S301 - as above
+        function(*args)
+        _initialized.add(initializer)
     values = Context()
     values.run(_set, context["variables"])
     return context, values, context["max_nbytes"], context["private"]
@@ -82,6 +81,11 @@ def activate(context: dict[str, Any]) -> None:
         os.environ.update(wanted)
     warnings.filters[:] = [entry for entry in map(_filter, context["filters"]) if entry is not None]  # type: ignore[index]
     warnings._filters_mutated()  # type: ignore[attr-defined]
+    if context["authkey"] is not None:
+        # Proxies of a manager of the program's are refused by it without.
+        from multiprocessing.process import current_process
+
+        current_process().authkey = context["authkey"]
     if context["levels"] is not None:
         _log(*context["levels"])
     from retain._parallel.config import nest
