@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-FOLDS = 4
+FOLDS = 3
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
 GAMMAS = (0.0001, 0.001, 0.01, 0.1)
 BATCHES = 18
@@ -38,11 +38,13 @@ def accuracy(rows: Rows, labels: Labels, penalty: float, gamma: float, fold: int
     """Return the share of a fold that is recognised by what the other folds have taught."""
     learnt, asked = list(StratifiedKFold(FOLDS).split(rows, labels))[fold]
     model = classifier(penalty, gamma).fit(rows[learnt], labels[learnt])
-    return float(model.score(rows[asked], labels[asked]))
+    score = float(model.score(rows[asked], labels[asked]))
+    print(f"computed: C={penalty:g}, gamma={gamma:g}, fold {fold}: {score:.4f}")
+    return score
 
 
 def main(features_in: str, scores_in: str, model_in: str) -> None:
-    """Search, say what each fold gives as it comes, and dump the model that is best."""
+    """Search, and dump the model that is best."""
     images, labels = load_digits(return_X_y=True)
     features = retain.Memory(features_in, verbose=0).cache(digits.features)
     rows = np.concatenate([features(batch) for batch in np.array_split(images.reshape(-1, 8, 8), BATCHES)])
@@ -53,11 +55,8 @@ def main(features_in: str, scores_in: str, model_in: str) -> None:
     grid = list(itertools.product(PENALTIES, GAMMAS, range(FOLDS)))
     known = sum(kept.check_call_in_cache(learnt, taught, *point) for point in grid)
     print(f"{known} of {len(grid)} scores are known", flush=True)
-    parallel = retain.Parallel(n_jobs=2, return_as="generator", progress="grid search")
-    scores = np.zeros(len(grid))
-    for number, score in enumerate(parallel(retain.delayed(kept)(learnt, taught, *point) for point in grid)):
-        scores[number] = score
-        print(f"fold {grid[number]}: {score:.4f}", flush=True)
+    parallel = retain.Parallel(n_jobs=2, progress="grid search")
+    scores = np.array(parallel([retain.delayed(kept)(learnt, taught, *point) for point in grid]))
 
     means = scores.reshape(-1, FOLDS).mean(axis=1)
     penalty, gamma, _ = grid[int(means.argmax()) * FOLDS]

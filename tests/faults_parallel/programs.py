@@ -151,3 +151,26 @@ def dropped(lab):
                 show(len(Parallel(n_jobs=2)(delayed(slow)(n) for n in range(19))), "results")
         """
     )
+
+
+@situation(r"\[0, 1, 2, 3, 4, 5\]")
+def changed_in_place(lab):
+    """One element of an array of 16 MB is changed between the tasks of a call that it is given to."""
+    return lab.run(
+        """
+        import numpy as np
+
+        def total(array):
+            return int(array.sum())
+
+        def tasks():
+            array = np.zeros(2_000_000)
+            for number in range(6):
+                array[1_234_567] = number
+                yield delayed(total)(array)
+
+        if __name__ == "__main__":
+            with errors():
+                show(Parallel(n_jobs=2, pre_dispatch=1)(tasks()))
+        """
+    )
