@@ -261,6 +261,20 @@ def test_context_variables_and_configuration_are_those_of_the_task():
     asyncio.run(main())
 
 
+def test_a_slow_consumer_stops_the_calls():
+    done = []
+
+    async def main():
+        results = retain.map_async(done.append, range(1000), pre_dispatch=4, batch_size=1, **THREADS)
+        async with contextlib.aclosing(results):
+            await anext(results)
+            for _ in range(50):
+                await asyncio.sleep(0.001)
+            assert len(done) < 20
+
+    asyncio.run(main())
+
+
 def _no_thread_is_left(name):
     for thread in threading.enumerate():
         if thread.name == name:

@@ -7,6 +7,7 @@ from multiprocessing.pool import ThreadPool
 
 import joblib
 import joblib.parallel
+import numpy as np
 import pytest
 import retain.parallel
 from retain import Parallel, ParallelBackendBase, delayed, parallel_config, register_parallel_backend
@@ -181,6 +182,23 @@ def test_a_registered_backend_is_known_by_name():
         del retain.parallel.BACKENDS["own-for-a-test"]
     assert made[0]["nesting_level"] == 0
     assert made[1] == {"region": "north"}
+
+
+def test_joblibs_own_processes_run_tasks():
+    from joblib._parallel_backends import LokyBackend
+    from joblib.externals.loky import get_reusable_executor
+
+    offset = 5
+    try:
+        parallel = Parallel(n_jobs=2, backend=LokyBackend(), max_nbytes=1000)
+        assert parallel(delayed(lambda x: x + offset)(i) for i in range(4)) == [5, 6, 7, 8]
+        # Its pickler still has its way with arrays.
+        kinds = parallel(delayed(lambda array: type(array).__name__)(np.ones(1000)) for _ in range(2))
+        assert kinds == ["memmap", "memmap"]
+        with pytest.raises(ValueError, match="refused"):
+            parallel(delayed(raises)(i) for i in range(6))
+    finally:
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
 def test_batches_that_are_lost_are_errors_and_no_hang():

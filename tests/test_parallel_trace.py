@@ -80,6 +80,16 @@ def test_each_attempt_is_an_event(tmp_path):
     assert "not yet" in found[0]["args"]["error"]
 
 
+def test_a_worker_that_died_is_in_it(tmp_path):
+    path = tmp_path / "run.json"
+    parallel = Parallel(n_jobs=2, trace=path, retries=1, on_error="skip")
+    assert parallel([delayed(abs)(-1), delayed(os._exit)(3)]) == [1]
+    assert parallel.stats().died == 2
+    found = [event["args"] for event in tasks(path) if event["args"]["task"] == 1]
+    assert [each["outcome"] for each in found] == ["retried", "failed"]
+    assert all("TerminatedWorkerError" in each["error"] for each in found)
+
+
 def test_a_result_that_was_kept_is_an_instant(tmp_path):
     memory = retain.Memory(tmp_path / "cache", verbose=0)
     square = memory.cache(raises)

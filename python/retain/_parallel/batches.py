@@ -82,7 +82,9 @@ class BatchedCalls:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._reducer_callback is not None:
+            # The pickler of who asked to be told has ways of its own with functions and large arrays.
             self._reducer_callback()
+            return _remade_batch, (self.items, (self._backend, self._n_jobs))
         try:
             payload = packed((self.items, (self._backend, self._n_jobs)))
         except Exception as error:
@@ -91,7 +93,11 @@ class BatchedCalls:
 
 
 def _unpacked_batch(payload: bytes) -> BatchedCalls:
-    batch = BatchedCalls(*pickle.loads(payload))  # noqa: S301 - the tasks of our own parent
+    return _remade_batch(*pickle.loads(payload))  # noqa: S301 - the tasks of our own parent
+
+
+def _remade_batch(items: list[Task], nested: tuple[Any, int | None]) -> BatchedCalls:
+    batch = BatchedCalls(items, nested)
     batch._context = None
     return batch
 

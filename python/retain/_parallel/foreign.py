@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from multiprocessing import TimeoutError as TaskTimeoutError
 from queue import Empty, SimpleQueue
@@ -17,7 +18,7 @@ from retain._parallel.callbacks import completion_callback
 from retain._parallel.engine import DONE, FAILED, RETRIED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from retain._parallel.engine import Call, Lookup, Outcome, Task
 
@@ -62,6 +63,7 @@ class ForeignEngine:
         self._sent: dict[int, _Sent] = {}  # in the order in which they were sent
         self._given_up: set[int] = set()  # timed out, but they keep their worker until they end
         self._numbers = 0
+        self._on_pickling: Callable[[], object] | None = None
         self._answers: SimpleQueue[tuple[int, bool, Any]] = SimpleQueue()
         self._retriever: _Retriever | None = None
         self._workers: dict[tuple[Any, ...], int] = {}
@@ -86,6 +88,10 @@ class ForeignEngine:
             # No more at once than was asked for, whatever the backend could do; and where a task's time counts, none
             # that waits behind another.
             self._slots = min(self._slots, self._call.n_jobs)
+        manager = getattr(getattr(self._backend, "_workers", None), "_temp_folder_manager", None)
+        if manager is not None:
+            # joblib's loky: the folder of large arrays is to be this call's, which removes it.
+            self._on_pickling = partial(manager.set_current_context, self._call.parallel._id)
         if not getattr(self._backend, "supports_retrieve_callback", False):
             self._retriever = _Retriever(self._backend, self._answers)
 
@@ -192,7 +198,7 @@ class ForeignEngine:
         callback = completion_callback()(time.time(), len(batch), self._call.parallel)
         callback.receive = lambda out=None: answers.put((number, True, out))
         try:
-            job = self._backend.submit(BatchedCalls(items, self._call.nested), callback=callback)
+            job = self._backend.submit(BatchedCalls(items, self._call.nested, self._on_pickling), callback=callback)
         except Exception as error:  # noqa: BLE001 - an outcome of its tasks, as if it had come later
             answers.put((number, False, error))
             return

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Sized
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from warnings import warn
 
@@ -569,6 +570,13 @@ class Parallel(Talking):
                 UserWarning,
                 stacklevel=3,
             )
+
+    @cached_property
+    def _id(self) -> str:
+        """A name for what joblib's own backends keep for it."""
+        from uuid import uuid4
+
+        return uuid4().hex
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(n_jobs={self.n_jobs})"
