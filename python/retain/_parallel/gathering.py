@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from retain._parallel.engine import Engine, Lookup, Outcome, Task
     from retain._parallel.parallel import Parallel
 
-# Where a wait was shorter than this, tasks are small, and so are the results that a slow caller leaves lying.
+# Where a task ends this often, tasks are small, and so are the results that a slow caller leaves lying.
 _SHORT = 0.002
 
 
@@ -111,6 +111,7 @@ class Gathering:
         self._is_free = is_free
         self._on_error = parallel.on_error
         self._timeout = parallel.timeout
+        self._began = time.monotonic()
         self._since: float | None = None
         # How many tasks a step may take while the caller waits; None where the engine takes no more than it needs.
         self._at_once: int | None = getattr(engine, "at_once", None)
@@ -155,15 +156,13 @@ class Gathering:
             self._engine.cancel()
 
     def _in_order(self) -> Iterator[Any]:
-        found, index, is_quick = self._found, 0, False
+        found, index = self._found, 0
         while True:
             while index not in found:
                 # Who waits is no slow caller: the next one is late, not he.
-                began = time.monotonic()
-                outcomes = self._wait(self._at_once if is_quick and self._is_free else self._unused())
+                outcomes = self._wait(self._at_once if self._is_quick() else self._unused())
                 if outcomes is None:
                     return
-                is_quick = time.monotonic() - began < _SHORT
                 self._settle(outcomes)
                 del outcomes
             value = found.pop(index)
@@ -174,15 +173,13 @@ class Gathering:
             del value
 
     def _as_they_come(self) -> Iterator[Any]:
-        came, given, is_quick = self._came, 0, False
+        came, given = self._came, 0
         assert came is not None  # noqa: S101 - for mypy
         while True:
             while not came:
-                began = time.monotonic()
-                outcomes = self._wait(self._at_once if is_quick and self._is_free else self._room(given))
+                outcomes = self._wait(self._at_once if self._is_quick() else self._room(given))
                 if outcomes is None:
                     return
-                is_quick = time.monotonic() - began < _SHORT
                 if outcomes:
                     self._since = None
                     self._settle(outcomes)
@@ -196,6 +193,11 @@ class Gathering:
     def _room(self, given: int) -> int | None:
         """Return how many more tasks may be taken, `given` results being done with."""
         return None if self._bound is None else max(0, self._bound - (self._engine.pulled - given))
+
+    def _is_quick(self) -> bool:
+        """Whether tasks are small, and the caller keeps up with them."""
+        lasted = time.monotonic() - self._began
+        return self._is_free and lasted * self._parallel._workers < self._engine.completed * _SHORT
 
     def _unused(self) -> int | None:
         """Return how many more tasks may be at work."""
