@@ -184,7 +184,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the supervisor is gone; `wait` says so as well.
+    /// [`Error::Io`] if the child cannot be watched.
     pub fn started(&self, index: u32, pid: i32) -> Result<(), Error> {
         let mut serving = self.serving();
         let Some(serving) = serving.as_mut() else {
@@ -247,9 +247,11 @@ impl Serving {
     fn say(&self, message: Message) -> Result<(), Error> {
         let mut out = Outgoing::default();
         message.put(out.bytes());
-        out.flush(self.socket.as_fd(), false)
-            .map_err(Error::io("cannot write to the supervisor"))?;
-        Ok(())
+        match out.flush(self.socket.as_fd(), false) {
+            // If the supervisor is gone, that is heard next.
+            Ok(_) | Err(rustix::io::Errno::PIPE) => Ok(()),
+            Err(error) => Err(Error::io("cannot write to the supervisor")(error)),
+        }
     }
 
     fn end(&mut self) {

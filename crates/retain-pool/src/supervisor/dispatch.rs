@@ -9,6 +9,9 @@ use crate::error::Error;
 /// Tasks that take less together are not worth being taken from a worker that is about to run them.
 const WORTH_STEALING_NS: f64 = 50_000.0;
 
+/// Tasks that take less are sent to an idle worker some at once.
+const TINY_NS: f64 = 50_000.0;
+
 impl State {
     /// Hands a new task to the worker with the fewest, if it has room, else to the queue.
     pub(super) fn submit(&mut self, place: u32, queued: Queued) -> Result<(), Error> {
@@ -44,14 +47,40 @@ impl State {
             }
             return Ok(());
         };
+        let mean_ns = run.mean_ns();
         self.give(index, place, queued);
-        let member = self.members[index].as_mut();
-        if member.is_some_and(|member| member.live == 1 || member.out.len() >= ENOUGH_TO_SEND) {
+        if self.is_to_be_sent(index, mean_ns) {
             self.flush(index);
         } else {
             self.touch(index);
         }
         Ok(())
+    }
+
+    /// Whether a worker is to be sent what was written for it at once, and not when the caller waits or the worker has
+    /// said something.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    fn is_to_be_sent(&mut self, index: usize, mean_ns: f64) -> bool {
+        let Some(Some(member)) = self.members.get(index) else {
+            return false;
+        };
+        if member.out.len() >= ENOUGH_TO_SEND {
+            return true;
+        }
+        let idle = member.unsent >= member.live;
+        let (unsent, first) = (member.unsent, member.live == 1);
+        if !idle {
+            return false;
+        }
+        let is_tiny = mean_ns > 0.0 && mean_ns < TINY_NS;
+        if !is_tiny {
+            return first;
+        }
+        // To wake a worker takes longer than a tiny task: it gets some at once, or soon what there is.
+        if first {
+            self.wake_by(now_ns() + LEASE_NS);
+        }
+        unsent as f64 * mean_ns >= 2.0 * TINY_NS
     }
 
     /// Writes a task for a worker.

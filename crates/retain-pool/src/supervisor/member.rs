@@ -70,6 +70,8 @@ pub(super) struct Member {
     /// The sequence of the window's first.
     first: u64,
     pub(super) live: usize,
+    /// How many of these were written since it was sent something.
+    pub(super) unsent: usize,
     /// How many tasks it has of which run's place.
     shares: Vec<(u32, usize)>,
     /// The runs that it was told of.
@@ -113,6 +115,7 @@ impl Member {
             window: VecDeque::new(),
             first: 1,
             live: 0,
+            unsent: 0,
             shares: Vec::new(),
             runs: HashSet::new(),
             definitions: HashMap::new(),
@@ -166,6 +169,7 @@ impl Member {
         );
         self.window.push_back(Some(Flight { queued, run: place }));
         self.live += 1;
+        self.unsent += 1;
         run.in_flight += 1;
         if let Some((_, count)) = self.shares.iter_mut().find(|(run, _)| *run == place) {
             *count += 1;
@@ -294,6 +298,7 @@ impl Member {
         if self.silent {
             return false;
         }
+        self.unsent = 0;
         // An error is noticed by whoever reads next.
         matches!(self.out.flush(self.socket.as_fd(), true), Ok(false))
     }

@@ -7,13 +7,17 @@ use std::time::Duration;
 use retain_pool::starter::take_inherited_socket;
 use retain_pool::starter::zygote::Server;
 use retain_pool::worker::{Answer, Handler, Out, Parcel, serve};
-use retain_pool::{Buffer, Payload};
+use retain_pool::{
+    Buffer, Command, OutcomeKind, Payload, Pool, RunOptions, Settings, Starter, Task,
+};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     match std::env::args().nth(1).as_deref() {
         Some("zygote") => zygote(),
         Some("worker") => Ok(serve(take_inherited_socket()?, &mut Tasks::default())?),
         Some("garbage") => garbage(),
+        Some("parent-spawn") => parent(&Starter::Spawn(myself().arg("worker"))),
+        Some("parent-zygote") => parent(&Starter::Zygote(myself().arg("zygote"))),
         other => Err(format!("start this by a pool, not as {other:?}").into()),
     }
 }
@@ -40,6 +44,45 @@ fn garbage() -> Result<(), Box<dyn std::error::Error>> {
     socket.write_all(&[0xff; 100])?;
     std::thread::sleep(Duration::from_secs(100));
     Ok(())
+}
+
+fn myself() -> Command {
+    Command::new(std::env::current_exe().unwrap_or_default())
+}
+
+/// Has a pool with long tasks, says which processes there are, and waits to be killed.
+fn parent(starts: &Starter) -> Result<(), Box<dyn std::error::Error>> {
+    let pool = Pool::new(Settings::new(starts.clone(), 2))?;
+    let run = pool.run(RunOptions::default())?;
+    let submit = |text: &[u8]| {
+        run.submit(Task {
+            definition: None,
+            payload: Payload::from(text.to_vec()),
+            tag: 0,
+        })
+    };
+    let mut outcomes = Vec::new();
+    // What a worker has started is ended by the zygote, which sees the end of its supervisor.
+    if matches!(starts, Starter::Zygote(_)) {
+        submit(b"C")?;
+        run.outcomes(Duration::MAX, &mut outcomes)?;
+    }
+    for outcome in outcomes.drain(..) {
+        if let OutcomeKind::Done(reply) = outcome.kind {
+            print!("{} ", String::from_utf8_lossy(&reply.bytes));
+        }
+    }
+    submit(b"s100000")?;
+    submit(b"s100000")?;
+    while pool.workers().iter().filter(|worker| worker.busy).count() < 2 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    for worker in pool.workers() {
+        print!("{} ", worker.pid);
+    }
+    println!();
+    std::io::stdout().flush()?;
+    Ok(run.outcomes(Duration::MAX, &mut outcomes)?)
 }
 
 #[derive(Default)]
@@ -92,8 +135,11 @@ impl Handler for Tasks {
             b"x" => std::process::exit(i32::try_from(number().unwrap_or(0)).unwrap_or(0)),
             b"k" => {
                 let signal = i32::try_from(number().unwrap_or(9)).unwrap_or(9);
-                // SAFETY: it ends this process.
-                unsafe { libc::raise(signal) };
+                // SAFETY: it ends this process; the handler of Rust's runtime would return.
+                unsafe {
+                    libc::signal(signal, libc::SIG_DFL);
+                    libc::raise(signal);
+                }
                 Vec::new()
             }
             // Speaks as often as it is told.
@@ -128,7 +174,7 @@ impl Handler for Tasks {
             }
             // A child that would go on for long.
             b"C" => {
-                let child = std::process::Command::new("sleep").arg("1000").spawn();
+                let child = std::process::Command::new("sleep").arg("100").spawn();
                 child.map_or(0, |child| child.id()).to_string().into_bytes()
             }
             // The sum of the buffers.
