@@ -30,23 +30,27 @@ def gathered(call: Call) -> bytes:
         "environ": dict(os.environ),
         "filters": [_named(*entry) for entry in warnings.filters],
         "levels": _levels(),
-        "variables": variables.values(),
-        "nested": call.nested,
-        "kind": call.kind,
         # To be unpickled when modules are found and managers answer.
+        "objects": _objects(call.nested),
+        "kind": call.kind,
         "initializer": None if call.initializer is None else dumps((call.initializer, call.initargs), None),
         "authkey": _authkey(),
         "max_nbytes": 1 << 20,
         "private": call.mmap_mode != "r",
     }
+    return pickle.dumps(context, 5)
+
+
+def _objects(nested: tuple[Any, int | None]) -> bytes:
+    """Return what may be of any class: the backend of calls inside tasks, and context variables."""
+    held = variables.values()
     try:
-        found = pickle.dumps(context, 5)
+        found = pickle.dumps((nested, held), 5)
     except Exception:  # noqa: BLE001 - whatever a value's pickling raises
         found = b"__main__"
     if b"__main__" not in found:
         return found
-    context["variables"] = [entry for entry in variables.values() if _travels(entry)]
-    return dumps(context, None)
+    return dumps((nested, [entry for entry in held if _travels(entry)]), None)
 
 
 def _travels(value: Any) -> bool:
@@ -73,7 +77,7 @@ def _authkey() -> bytes | None:
 
 def _named(action: str, message: Any, category: Any, module: Any, lineno: int) -> tuple[Any, ...]:
     """Return a filter of warnings; its category by name, as it may be of a module that workers need not import."""
-    if category.__module__ in ("builtins", "__main__"):
+    if category.__module__ == "builtins":
         return action, message, category, module, lineno
     return action, message, (category.__module__, category.__qualname__), module, lineno
 

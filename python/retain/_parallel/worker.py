@@ -45,14 +45,16 @@ def begin(message: bytes) -> tuple[dict[str, Any], Context, int | None, bool]:
     """Make ready for the tasks of a run: return its state, its context variables and how large results come back."""
     # What is imported from here on is found where the program finds it.
     context = loads(message)  # noqa: S301 - of a process of this program
-    activate(context)
+    _settle_in(context)
+    context["nested"], variables = loads(context["objects"])  # noqa: S301 - as above
+    _nest(context)
     initializer = context["initializer"]
     if initializer is not None and initializer not in _initialized:
         function, args = loads(initializer)  # noqa: S301 - as above
         function(*args)
         _initialized.add(initializer)
     values = Context()
-    values.run(_set, context["variables"])
+    values.run(_set, variables)
     return context, values, context["max_nbytes"], context["private"]
 
 
@@ -65,6 +67,18 @@ def _set(values: list[tuple[str, str, Any]]) -> None:
 
 def activate(context: dict[str, Any]) -> None:
     """Make what holds in the program hold here, before a task of it after one of another."""
+    _settle_in(context)
+    _nest(context)
+
+
+def _nest(context: dict[str, Any]) -> None:
+    from retain._parallel.config import nest
+
+    backend, n_jobs = context["nested"]
+    nest(backend, n_jobs, context["kind"])
+
+
+def _settle_in(context: dict[str, Any]) -> None:
     if sys.path != context["path"]:
         sys.path[:] = context["path"]
     sys.argv[:] = context["argv"]
@@ -88,10 +102,6 @@ def activate(context: dict[str, Any]) -> None:
         current_process().authkey = context["authkey"]
     if context["levels"] is not None:
         _log(*context["levels"])
-    from retain._parallel.config import nest
-
-    backend, n_jobs = context["nested"]
-    nest(backend, n_jobs, context["kind"])
 
 
 def _filter(entry: tuple[Any, ...]) -> tuple[Any, ...] | None:
