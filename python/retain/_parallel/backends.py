@@ -173,7 +173,7 @@ class ParallelBackendBase(metaclass=ABCMeta):
         """Return the environment that keeps libraries in `n_jobs` processes from using more threads than there are."""
         from retain._parallel.pools import thread_budget
 
-        return thread_budget(n_jobs, self.inner_max_num_threads)
+        return dict(thread_budget(n_jobs, self.inner_max_num_threads))
 
     def engine(self, call: Call) -> Engine:
         """Return what runs the tasks of one call."""

@@ -244,14 +244,15 @@ class Gathering:
             self._settle_watched(outcomes, self._watching)
             return
         found, came = self._found, self._came
-        for outcome in outcomes:
-            if outcome[1] == DONE:
+        # Nobody asked for details: there are three items each.
+        for index, status, value in outcomes:
+            if status == DONE:
                 if came is None:
-                    found[outcome[0]] = outcome[2]
+                    found[index] = value
                 else:
-                    came.append(outcome[2])
+                    came.append(value)
             else:
-                self._settle_other(outcome)
+                self._settle_other((index, status, value))
         parallel.n_dispatched_tasks = parallel.n_dispatched_batches = engine.pulled
         parallel.n_completed_tasks = engine.completed
 

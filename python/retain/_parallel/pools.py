@@ -7,8 +7,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from retain._parallel.backends import ParallelBackendBase
-from retain._parallel.cores import cpu_count
+from retain._parallel.cores import THREAD_VARIABLES, WORKER_VARIABLES, cpu_count
 
 if TYPE_CHECKING:
     from retain._parallel.engine import Call
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
 # So many kinds of workers are kept warm. Those of a kind that was not used for the longest time leave when their last
 # call has ended.
 _MOST = 4
+_MANY = 64
+_KEYS = [getattr(os.environ, "encodekey", str)(name) for name in (*WORKER_VARIABLES, "RETAIN_DEPTH")]
+_budgets: dict[Any, dict[str, str]] = {}
 _kept: OrderedDict[Any, Any] = OrderedDict()
 _guard = threading.Lock()
 _of_the_parent: list[Any] = []
@@ -33,15 +35,27 @@ def thread_budget(n_jobs: int, inner_max_num_threads: int | None) -> dict[str, s
         How many threads each may use. None shares the processors evenly; what the user has set in the environment
         goes before that.
     """
-    share = str(max(cpu_count() // n_jobs, 1))
+    cpus = cpu_count()
+    # To ask `os.environ` for each of them takes longer than all else that a small call needs here.
+    raw = getattr(os.environ, "_data", {})
+    key = (n_jobs, inner_max_num_threads, cpus, *map(raw.get, _KEYS))
+    found = _budgets.get(key) if raw else None
+    if found is None:
+        if len(_budgets) > _MANY:
+            _budgets.clear()
+        found = _budgets[key] = _budget(max(cpus // n_jobs, 1), inner_max_num_threads)
+    return found
+
+
+def _budget(share: int, inner_max_num_threads: int | None) -> dict[str, str]:
     environ = os.environ
     if inner_max_num_threads is None:
-        found = {name: environ.get(name, share) for name in ParallelBackendBase.MAX_NUM_THREADS_VARS}
+        found = {name: environ.get(name, str(share)) for name in THREAD_VARIABLES}
     else:
-        found = dict.fromkeys(ParallelBackendBase.MAX_NUM_THREADS_VARS, str(inner_max_num_threads))
-    if ParallelBackendBase.TBB_ENABLE_IPC_VAR not in environ:
+        found = dict.fromkeys(THREAD_VARIABLES, str(inner_max_num_threads))
+    if "ENABLE_IPC" not in environ:
         # The schedulers of TBB then agree among processes.
-        found[ParallelBackendBase.TBB_ENABLE_IPC_VAR] = "1"
+        found["ENABLE_IPC"] = "1"
     found["KMP_INIT_AT_FORK"] = environ.get("KMP_INIT_AT_FORK", "FALSE")
     found["RETAIN_DEPTH"] = str(int(environ.get("RETAIN_DEPTH", "0")) + 1)
     return found
