@@ -18,7 +18,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import parallel_tasks as tasks
+import parallel_peers
+import parallel_work as work
 import retain
 from timing import Table, Target, median, ratio, take_turns
 
@@ -77,19 +78,19 @@ def cold(quick):
 def overhead(quick):
     table = Table("Parallel: microseconds per task that does nothing; of the first row, per call", columns("tasks"))
     rounds = 3 if quick else 9
-    peers = tasks.processes()
+    peers = parallel_peers.processes()
     shapes = {
         "a warm call of 2 tasks": (2, {}, 1, Bounds(400, 25)),
         "2,000 tasks, batch_size=1": (2000, {"batch_size": 1}, 2000, Bounds(20, 15)),
         "50,000 tasks, batches as they come": (50_000, {}, 50_000, Bounds(2, 5)),
     }
     for name, (count, options, per, bounds) in shapes.items():
-        turns = {who: often(partial(peer, tasks.nothing, range(count), **options)) for who, peer in peers.items()}
+        turns = {who: often(partial(peer, work.nothing, range(count), **options)) for who, peer in peers.items()}
         add(table, name, take_turns(turns, rounds, 0.1, per), bounds)
     for peer in peers.values():
         peer.close()
-    peers = tasks.threads()
-    turns = {who: often(partial(peer, tasks.nothing, range(5000))) for who, peer in peers.items()}
+    peers = parallel_peers.threads()
+    turns = {who: often(partial(peer, work.nothing, range(5000))) for who, peer in peers.items()}
     add(table, "5,000 tasks, in threads", take_turns(turns, rounds, 0.1, 5000), Bounds(8, 9))
     for peer in peers.values():
         peer.close()
@@ -101,16 +102,16 @@ def one_job(quick):
         "Parallel: n_jobs=1, microseconds per task that does nothing",
         ("10,000 tasks", "a loop", "retain", "joblib", "retain - 1.3 loops", "target"),
     )
-    items, sequential = range(10_000), tasks.Joblib(retain, n_jobs=1)
-    delayed = retain.delayed(tasks.nothing)
+    items, sequential = range(10_000), parallel_peers.Joblib(retain, n_jobs=1)
+    delayed = retain.delayed(work.nothing)
     loops = {
-        "[f(item) for item in items]": lambda: [tasks.nothing(item) for item in items],
+        "[f(item) for item in items]": lambda: [work.nothing(item) for item in items],
         "the same over delayed(f)(item)": lambda: [f(*args, **kw) for f, args, kw in (delayed(i) for i in items)],
     }
-    joblib = tasks.Joblib(tasks.joblib, n_jobs=1)
+    joblib = parallel_peers.Joblib(parallel_peers.joblib, n_jobs=1)
     for name, loop in loops.items():
-        turns = {"loop": often(loop), "retain": often(partial(sequential, tasks.nothing, items))}
-        turns["joblib"] = often(partial(joblib, tasks.nothing, items))
+        turns = {"loop": often(loop), "retain": often(partial(sequential, work.nothing, items))}
+        turns["joblib"] = often(partial(joblib, work.nothing, items))
         times = take_turns(turns, 5 if quick else 15, 0.05, len(items))
         plain, ours, theirs = (median(times[who]) / 1e3 for who in ("loop", "retain", "joblib"))
         over = ours - 1.3 * plain
@@ -152,19 +153,19 @@ def captured(kind):
 def data(quick):
     table = Table("Parallel: large data (ms)", columns("what"))
     rounds = 3 if quick else 7
-    peers = tasks.processes()
+    peers = parallel_peers.processes()
     for peer in peers.values():
-        peer(tasks.nothing, range(8))
+        peer(work.nothing, range(8))
     # A new array for each: what was sent is not found again.
-    turns = {who: lambda array, peer=peer: peer(tasks.total, [array] * 16, batch_size=1) for who, peer in peers.items()}
+    turns = {who: lambda array, peer=peer: peer(work.total, [array] * 16, batch_size=1) for who, peer in peers.items()}
     add(
         table,
         "an array of 100 MB to 16 tasks",
-        once_each(turns, rounds, partial(tasks.array, 100)),
+        once_each(turns, rounds, partial(work.array, 100)),
         Bounds(None, 1),
         1e6,
     )
-    turns = {who: partial(peer, tasks.array, [20] * 16, batch_size=1) for who, peer in peers.items()}
+    turns = {who: partial(peer, work.array, [20] * 16, batch_size=1) for who, peer in peers.items()}
     add(table, "16 arrays of 20 MB back", once_each(turns, rounds), Bounds(None, 4), 1e6)
     del peers["multiprocessing"], peers["executor"]  # they cannot send closures
     for kind in ("a dict in a closure", "an array in a closure", "an array in a global"):
@@ -183,11 +184,11 @@ def unequal(quick):
     )
     chance = random.Random(0)
     lengths = [chance.uniform(0.001, 0.1) for _ in range(120)]
-    ideal = max(sum(lengths) / tasks.WORKERS, *lengths)
-    peers = tasks.processes()
+    ideal = max(sum(lengths) / parallel_peers.WORKERS, *lengths)
+    peers = parallel_peers.processes()
     for peer in peers.values():
-        peer(tasks.nothing, range(8))
-    times = once_each({who: partial(peer, tasks.sleep, lengths) for who, peer in peers.items()}, 1 if quick else 3)
+        peer(work.nothing, range(8))
+    times = once_each({who: partial(peer, work.sleep, lengths) for who, peer in peers.items()}, 1 if quick else 3)
     for who in PEERS:
         seconds = median(times[who]) / 1e9
         share = 100 * ideal / seconds

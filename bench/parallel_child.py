@@ -25,7 +25,7 @@ def parallel(peer, **options):
 
 def cold(peer):
     """Milliseconds until the first results of two tasks, everything that they need being imported but by workers."""
-    from parallel_tasks import numbers
+    from parallel_work import numbers
 
     if peer.startswith("executor"):
         import multiprocessing
@@ -86,7 +86,7 @@ def sampled(measure, every=0.01):
 
 def idle(peer):
     """MB of private memory of each worker that waits."""
-    from parallel_tasks import numbers
+    from parallel_work import numbers, pid_of
 
     call, delayed = parallel(peer)
     with call:
@@ -96,14 +96,9 @@ def idle(peer):
         return max(rollup(pid, "Private_Clean", "Private_Dirty") for pid in pids)
 
 
-def pid_of(seconds):
-    time.sleep(seconds)
-    return os.getpid()
-
-
 def consumer(peer):
     """Results of 20 MB by which the parent grows while it takes them slowly, 40 of them."""
-    from parallel_tasks import array, numbers
+    from parallel_work import array, numbers
 
     call, delayed = parallel(peer, return_as="generator_unordered")
     list(call(delayed(numbers)(number) for number in range(4)))
@@ -116,7 +111,7 @@ def consumer(peer):
 
 def copies(peer):
     """How many times an array of 100 MB is in memory besides the program's own, while 16 tasks read it."""
-    from parallel_tasks import numbers
+    from parallel_work import numbers, reads
 
     call, delayed = parallel(peer)
     call(delayed(numbers)(number) for number in range(8))
@@ -124,12 +119,6 @@ def copies(peer):
     with sampled(lambda: sum(rollup(pid, "Pss") for pid in tree()), 0.02) as found:
         call(delayed(reads)(array) for _ in range(16))
     return (max(found) - found[0]) / 100
-
-
-def reads(array):
-    result = float(array.sum())
-    time.sleep(0.02)
-    return result
 
 
 if __name__ == "__main__":

@@ -1,35 +1,13 @@
-"""What the workers of bench/parallel.py compute, and who makes them do it."""
+"""Who makes workers do something in bench/parallel.py."""
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import joblib
-import numpy as np
 import retain
 
 WORKERS = 2
-
-
-def nothing(number):
-    return number
-
-
-def numbers(number):
-    return float(np.full(10, number).sum())
-
-
-def total(array):
-    return float(array[::512].sum())
-
-
-def array(megabytes):
-    return np.ones(int(megabytes * 1e6) // 8)
-
-
-def sleep(seconds):
-    time.sleep(seconds)
 
 
 class Joblib:
