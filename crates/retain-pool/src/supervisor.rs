@@ -482,7 +482,8 @@ impl State {
     fn notify(&mut self, place: u32) {
         if self.leader == Some(place) {
             self.leader_wake.raise();
-        } else if let Some(run) = self.run_mut(place)
+        }
+        if let Some(run) = self.run_mut(place)
             && run.waiting
         {
             run.waiting = false;

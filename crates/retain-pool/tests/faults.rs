@@ -4,7 +4,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{WORKER, all, answers, lives, pool, run, some, spawn, task, text, until, zygote};
+use common::{
+    WORKER, all, answers, lives, outcomes, pool, run, some, spawn, task, text, until, zygote,
+};
 use retain_pool::{
     Command, Ended, Error, Outcome, OutcomeKind, Pool, RunOptions, Settings, Starter, Window,
 };
@@ -146,9 +148,7 @@ fn after_a_cancellation_nothing_comes_and_the_pool_serves_on() {
         pool.workers().iter().all(|worker| worker.busy)
     });
     long.cancel();
-    let mut outcomes = Vec::new();
-    long.outcomes(Duration::MAX, &mut outcomes).unwrap();
-    assert!(outcomes.is_empty());
+    assert!(outcomes(&long).unwrap().is_empty());
     assert!(matches!(long.submit(task(0, "e")), Err(Error::Closed)));
     assert_eq!(text(&all(&other, 1)[0]), "other");
     drop(long);
@@ -161,11 +161,7 @@ fn a_cancellation_ends_the_wait_of_another_thread() {
     let run = run(&pool);
     run.submit(task(0, "s60000")).unwrap();
     std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| {
-            let mut outcomes = Vec::new();
-            run.outcomes(Duration::MAX, &mut outcomes)
-                .map(|()| outcomes.len())
-        });
+        let waiter = scope.spawn(|| outcomes(&run).map(|outcomes| outcomes.len()));
         std::thread::sleep(Duration::from_millis(50));
         run.cancel();
         assert_eq!(waiter.join().unwrap().unwrap(), 0);
@@ -178,6 +174,9 @@ fn workers_that_are_killed_from_outside_are_replaced() {
     let run = run(&pool);
     answers(&run, (0..10).map(|_| "e".into()));
     for _ in 0..5 {
+        until("all have begun", || {
+            pool.workers().iter().all(|worker| worker.pid > 0)
+        });
         let workers = pool.workers();
         for worker in &workers {
             kill(worker.pid);
@@ -197,6 +196,9 @@ fn a_killed_zygote_is_replaced_with_its_workers() {
     let pool = pool(2);
     let run = run(&pool);
     answers(&run, (0..10).map(|_| "e".into()));
+    until("all have begun", || {
+        pool.workers().iter().all(|worker| worker.pid > 0)
+    });
     let workers = pool.workers();
     let zygote = parent_of(workers[0].pid);
     kill(zygote);
@@ -229,20 +231,20 @@ fn a_shutdown_leaves_no_process_not_even_of_a_task() {
             assert!(!lives(worker.pid));
         }
         until("the child of a task is dead", || !lives(child));
-        let mut outcomes = Vec::new();
-        assert!(matches!(
-            run.outcomes(Duration::MAX, &mut outcomes),
-            Err(Error::Closed)
-        ));
+        assert!(matches!(outcomes(&run), Err(Error::Closed)));
         assert!(matches!(run.submit(task(0, "e")), Err(Error::Closed)));
     }
 }
 
 #[test]
 fn nothing_outlives_a_killed_parent() {
-    for how in ["parent-spawn", "parent-zygote"] {
+    for how in [
+        &["parent-spawn"][..],
+        &["parent-zygote"],
+        &["parent-zygote", "that forks"],
+    ] {
         let mut parent = std::process::Command::new(WORKER)
-            .arg(how)
+            .args(how)
             .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
@@ -271,10 +273,7 @@ fn garbage_of_a_worker_is_its_end_and_no_more() {
     let pool = Pool::new(Settings::new(starter, 1)).unwrap();
     let run = run(&pool);
     run.submit(task(0, "e")).unwrap();
-    let mut outcomes = Vec::new();
-    let error = run
-        .outcomes(Duration::from_secs(30), &mut outcomes)
-        .unwrap_err();
+    let error = outcomes(&run).unwrap_err();
     assert!(error.to_string().contains("signal 9"), "{error}");
 }
 
@@ -288,10 +287,7 @@ fn programs_that_do_not_serve_are_an_error_and_not_tried_for_ever() {
             let pool = Pool::new(Settings::new(starter, 2)).unwrap();
             let run = run(&pool);
             run.submit(task(0, "e")).unwrap();
-            let mut outcomes = Vec::new();
-            let error = run
-                .outcomes(Duration::from_secs(30), &mut outcomes)
-                .unwrap_err();
+            let error = outcomes(&run).unwrap_err();
             assert!(matches!(error, Error::Start(_)), "{error}");
             assert!(error.to_string().contains(told), "{error}");
         }
@@ -346,6 +342,7 @@ fn a_window_bounds_what_a_slow_consumer_is_owed() {
 }
 
 fn kill(pid: i32) {
+    assert!(pid > 1);
     // SAFETY: a process that this test has made.
     assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
 }

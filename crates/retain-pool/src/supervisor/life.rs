@@ -24,6 +24,9 @@ use crate::starter::spawn::spawn;
 use crate::starter::zygote::Message;
 use crate::wire;
 
+/// So long a worker may take to leave.
+const PATIENCE_NS: u64 = 5_000_000_000;
+
 /// So many workers in a row may end before they serve.
 const FAILURES: u32 = 3;
 
@@ -249,6 +252,7 @@ impl State {
                 continue;
             };
             member.kill();
+            member.orphaned = true;
             if member.watched.as_ref().is_none_or(process::has_ended) {
                 member.ended = Some((Ended::Signal(libc::SIGKILL), 0));
                 self.bury(index);
@@ -261,7 +265,6 @@ impl State {
 
     /// A process ended.
     fn ended(&mut self, index: usize) {
-        let orphaned = matches!(&self.source, Source::Zygote(_, None));
         let Some(Some(member)) = self.members.get_mut(index) else {
             return;
         };
@@ -274,12 +277,11 @@ impl State {
             let ended = process::reap(member.pid);
             member.ended = Some(ended.unwrap_or((Ended::Signal(libc::SIGKILL), 0)));
             member.child = None;
-        } else if orphaned {
+        } else if member.orphaned {
             member.ended = Some((Ended::Signal(libc::SIGKILL), 0));
         } else {
             // The zygote says how.
-            let watched = member.watched.take();
-            drop(watched);
+            member.watched = None;
             return;
         }
         self.bury(index);
@@ -436,8 +438,16 @@ impl State {
         let Some(Some(member)) = self.members.get(index) else {
             return u64::MAX;
         };
-        if !member.is_ready() || member.live > 0 {
+        if member.live > 0 || member.phase == Phase::Starting || member.killed.is_some() {
             return u64::MAX;
+        }
+        if member.phase == Phase::Leaving {
+            let killed = member.idle_since_ns.saturating_add(PATIENCE_NS);
+            if killed <= now {
+                member.kill();
+                return u64::MAX;
+            }
+            return killed;
         }
         let leaves = member.idle_since_ns.saturating_add(idle_ns);
         if leaves > now {
@@ -447,7 +457,7 @@ impl State {
             self.dismiss(&mut member);
             self.members[index] = Some(member);
         }
-        u64::MAX
+        now.saturating_add(PATIENCE_NS)
     }
 
     /// Tells workers which definitions, regions and segments they may let go of.

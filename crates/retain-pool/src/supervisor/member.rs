@@ -51,6 +51,8 @@ pub(super) struct Member {
     pub(super) pid: i32,
     pub(super) child: Option<Child>,
     pub(super) watched: Option<OwnedFd>,
+    /// Whether the zygote that would say how it ends is gone.
+    pub(super) orphaned: bool,
     pub(super) phase: Phase,
     pub(super) killed: Option<Killed>,
     pub(super) ended: Option<(Ended, u64)>,
@@ -100,6 +102,7 @@ impl Member {
             pid: 0,
             child: None,
             watched: None,
+            orphaned: false,
             phase: Phase::Starting,
             killed: None,
             ended: None,

@@ -267,6 +267,7 @@ impl State {
     /// A worker is to end when it has done what it has begun.
     pub(super) fn dismiss(&mut self, member: &mut Member) {
         member.phase = Phase::Leaving;
+        member.idle_since_ns = now_ns();
         let flights = member.revoke(usize::MAX, &mut self.runs, |_| true);
         self.requeue(flights);
         wire::stop(member.out.bytes());

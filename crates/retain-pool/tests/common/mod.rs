@@ -30,15 +30,20 @@ pub(crate) fn task(tag: u64, text: impl Into<String>) -> Task {
 }
 
 /// Waits for outcomes, as a caller does: not for ever, as a test that hangs says nothing.
-pub(crate) fn some(run: &Run) -> Vec<Outcome> {
+pub(crate) fn outcomes(run: &Run) -> Result<Vec<Outcome>, Error> {
     let mut outcomes = Vec::new();
     loop {
         match run.outcomes(Duration::from_secs(30), &mut outcomes) {
             // A machine that is stopped and goes on does this as well.
             Err(Error::Interrupted) => {}
-            result => break result.unwrap(),
+            result => return result.map(|()| outcomes),
         }
     }
+}
+
+/// At least one outcome.
+pub(crate) fn some(run: &Run) -> Vec<Outcome> {
+    let outcomes = outcomes(run).unwrap();
     assert!(!outcomes.is_empty(), "no outcome came");
     outcomes
 }
