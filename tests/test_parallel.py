@@ -62,6 +62,12 @@ class Flaky(Exception):
         self.second = second
 
 
+def breaking(x):
+    if x == 3:
+        raise Flaky("no", second=x)
+    return x
+
+
 def flaky(path, times):
     with Path(path).open("a") as file:
         size = file.write("x") and file.tell()
@@ -169,6 +175,26 @@ def test_the_exception_of_a_task_is_raised(backend):
         parallel(delayed(failing)(i) for i in range(10))
     # And it is ready for more.
     assert parallel(delayed(square)(i) for i in range(3)) == [0, 1, 4]
+
+
+@pytest.mark.parametrize("backend", [THREADS, PROCESSES])
+@pytest.mark.parametrize("return_as", ["list", "generator", "generator_unordered"])
+def test_an_exception_that_was_dealt_with_is_gone(backend, return_as):
+    error = None
+    gc.collect()
+    gc.disable()
+    try:
+        try:
+            list(of(backend, return_as=return_as)(delayed(breaking)(i) for i in range(10)))
+        except Flaky as caught:
+            error = weakref.ref(caught)
+        deadline = time.monotonic() + 5
+        while error() is not None and time.monotonic() < deadline:
+            # Another thread may be about to forget it.
+            time.sleep(0.01)
+        assert error() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("backend", GIVING)

@@ -117,6 +117,7 @@ class Gathering:
         self._at_once: int | None = getattr(engine, "at_once", None)
         # Whether it was told that all is done.
         self.is_told = False
+        self._failure: BaseException | None = None
         # By number; or in the order they came.
         self._found: dict[int, Any] = {}
         self._came: deque[Any] | None = None if parallel.return_ordered else deque()
@@ -239,10 +240,20 @@ class Gathering:
 
     def _settle(self, outcomes: list[Outcome]) -> None:
         """Put outcomes where they are looked for."""
-        parallel, engine = self._parallel, self._engine
         if self._watching is not None:
             self._settle_watched(outcomes, self._watching)
-            return
+        else:
+            self._settle_unwatched(outcomes)
+        if self._failure is not None:
+            # Nothing that the traceback leads to may hold the exception, or both would stay until the next collection.
+            outcomes.clear()
+            try:
+                raise self._failure
+            finally:
+                self._failure = None
+
+    def _settle_unwatched(self, outcomes: list[Outcome]) -> None:
+        parallel, engine = self._parallel, self._engine
         found, came = self._found, self._came
         # Nobody asked for details: there are three items each.
         for index, status, value in outcomes:
@@ -265,10 +276,10 @@ class Gathering:
         elif status == FAILED:
             if self._on_error == "raise":
                 self._parallel._exception = True
-                raise value
-            if self._on_error == "skip":
-                value = _SKIPPED
-            self._put(index, value)
+                if self._failure is None:
+                    self._failure = value
+                return
+            self._put(index, _SKIPPED if self._on_error == "skip" else value)
 
     def _put(self, index: int, value: Any) -> None:
         if self._came is None:
