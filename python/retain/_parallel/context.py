@@ -19,6 +19,8 @@ STDOUT, STDERR, LOGGED, WARNED = range(4)
 
 # Of a warning that is shown once a line, each worker tells: here it is shown once.
 _registries: dict[str, dict[Any, Any]] = {}
+# The environment when it was last told: as it is kept, and decoded.
+_environ: tuple[dict[Any, Any], dict[str, str]] = ({}, {})
 
 
 def gathered(call: Call) -> bytes:
@@ -27,7 +29,7 @@ def gathered(call: Call) -> bytes:
         "cwd": _directory(),
         "path": list(sys.path),
         "argv": list(sys.argv),
-        "environ": dict(os.environ),
+        "environ": _environment(),
         "filters": [_named(*entry) for entry in warnings.filters],
         "levels": _levels(),
         # To be unpickled when modules are found and managers answer.
@@ -61,6 +63,18 @@ def _travels(value: Any) -> bool:
     return True
 
 
+def _environment() -> dict[str, str]:
+    """Return the environment. To decode all of it takes longer than all else that a small call needs here."""
+    global _environ  # noqa: PLW0603 - replaced as a whole
+    raw = getattr(os.environ, "_data", None)
+    if raw is None:
+        return dict(os.environ)
+    seen, found = _environ
+    if raw != seen:
+        _environ = _, found = dict(raw), dict(os.environ)
+    return found
+
+
 def _directory() -> str | None:
     try:
         return os.getcwd()
@@ -71,8 +85,12 @@ def _directory() -> str | None:
 
 def _authkey() -> bytes | None:
     """Return what processes of this program prove themselves with; None if it has no others."""
-    process = sys.modules.get("multiprocessing.process")
-    return None if process is None else bytes(process.current_process().authkey)
+    if "multiprocessing.process" not in sys.modules:
+        return None
+    # Another thread may be about to import it: the statement waits for that.
+    from multiprocessing.process import current_process
+
+    return bytes(current_process().authkey)
 
 
 def _named(action: str, message: Any, category: Any, module: Any, lineno: int) -> tuple[Any, ...]:
