@@ -91,8 +91,9 @@ pub(super) struct State {
     leader_wake: Signal,
     /// The run whose caller reads the traffic.
     leader: Option<u32>,
-    /// How often somebody became the leader.
+    /// How often somebody became the leader, and how many tasks were submitted.
     led: u64,
+    submitted: u64,
     /// How many callers wait without reading.
     waiting: usize,
     /// Whether the supervisor sleeps without looking at the traffic, until it is told to.
@@ -151,6 +152,7 @@ impl Core {
             leader_wake,
             leader: None,
             led: 0,
+            submitted: 0,
             waiting: 0,
             trusting: false,
             wakes_at_ns: 0,
@@ -378,7 +380,7 @@ impl Core {
     /// What the thread does.
     fn supervise(self: Arc<Self>) {
         let mut events = Vec::with_capacity(64);
-        let mut led = 0;
+        let mut seen = (0, 0);
         let mut watching = true;
         let mut timeout = Some(Timespec::default());
         loop {
@@ -403,11 +405,16 @@ impl Core {
                 return self.end();
             }
             let mut next_ns = state.upkeep(now_ns());
-            // Whoever leads reads the traffic; who has led a moment ago will again.
-            let in_lease = state.led != led;
+            // Whoever leads reads the traffic; who has led or submitted a moment ago will lead again. Until then it is
+            // read now and then: with many short tasks, to wake for each message would cost more than they do.
+            let active = (state.led, state.submitted);
+            let in_lease = active != seen && state.has_short_tasks();
+            if in_lease && state.leader.is_none() {
+                state.read_traffic();
+            }
             watching = state.leader.is_none() && !in_lease;
             state.trusting = state.leader.is_some() && !in_lease;
-            led = state.led;
+            seen = active;
             let now = now_ns();
             if in_lease {
                 next_ns = next_ns.min(now + LEASE_NS);
@@ -468,6 +475,13 @@ impl Core {
 impl State {
     fn run_mut(&mut self, place: u32) -> Option<&mut RunState> {
         self.runs.get_mut(place as usize)?.as_mut()
+    }
+
+    /// Whether tasks are done that are so short, or of which it is not known, that workers have some in store.
+    #[expect(clippy::cast_precision_loss, reason = "a millisecond")]
+    fn has_short_tasks(&self) -> bool {
+        let mut open = self.runs.iter().flatten().filter(|run| run.in_flight > 0);
+        open.all(|run| run.mean_ns() < LEASE_NS as f64)
     }
 
     /// Wakes the supervisor's thread at that time at the latest.

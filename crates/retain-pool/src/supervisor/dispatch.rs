@@ -23,6 +23,7 @@ impl State {
             return Err(Error::Closed);
         }
         run.outstanding += 1;
+        self.submitted += 1;
         let window = run.window(workers);
         let may_spread = run.serving < run.width;
         let best = if run.queue.is_empty() {

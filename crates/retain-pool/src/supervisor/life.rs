@@ -28,7 +28,7 @@ use crate::wire;
 const PATIENCE_NS: u64 = 5_000_000_000;
 
 /// So many workers in a row may end before they serve.
-const FAILURES: u32 = 3;
+const FAILURES: u32 = 5;
 
 impl State {
     /// What came for the supervisor's thread.
