@@ -106,6 +106,19 @@ def _of_file(top: str, path: str) -> Origin:
 
 def version_of(top: str) -> tuple[str, str] | None:
     """Return the name and the version of the library that a top-level module belongs to."""
+    from retain._installed import Unusual, library_of
+
+    try:
+        found = library_of(top)
+    except Unusual:
+        found = _told_by_importlib(top)
+    if found is not None:
+        return found
+    version = (namespace_of(top) or {}).get("__version__")
+    return (top, version) if type(version) is str else None
+
+
+def _told_by_importlib(top: str) -> tuple[str, str] | None:
     from importlib import metadata
 
     try:
@@ -113,10 +126,9 @@ def version_of(top: str) -> tuple[str, str] | None:
     except (metadata.PackageNotFoundError, ValueError):
         pass
     found = sorted({(each.name, each.version) for each in metadata.distributions() if _has(each, top)})
-    if found:
-        return " ".join(name for name, _ in found), " ".join(version for _, version in found)
-    version = (namespace_of(top) or {}).get("__version__")
-    return (top, version) if type(version) is str else None
+    if not found:
+        return None
+    return " ".join(name for name, _ in found), " ".join(version for _, version in found)
 
 
 def _has(distribution: Distribution, top: str) -> bool:
