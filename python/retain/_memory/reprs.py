@@ -17,7 +17,8 @@ _MOST = 24
 _FIRST = 4
 _DEEPEST = 3
 _BITS = 256
-_PLAIN = (bool, int, float, complex, type(None), type(...))
+_PLAIN = (bool, int, float, complex, type(None), type(...), type(NotImplemented))
+_SPANS = (range, slice)
 # Values whose own `repr` is short, says all and is not the user's.
 _STANDARD = {"datetime", "decimal", "fractions", "pathlib", "uuid", "zoneinfo", "ipaddress", "re"}
 _BRACKETS: dict[type, tuple[str, str]] = {
@@ -60,12 +61,14 @@ def short(value: Any, width: int = _WIDTH, depth: int = 0) -> str:
 
 def _text(value: Any, width: int, depth: int) -> str:  # noqa: PLR0911 - a table of kinds
     kind = type(value)
-    if kind in (str, bytes):
+    if kind in (str, bytes, bytearray):
         return _quoted(value, width)
     if kind in _PLAIN:
         return f"int of {value.bit_length()} bits" if kind is int and value.bit_length() > _BITS else repr(value)
     if kind in _BRACKETS:
         return _container(value, kind, width, depth)
+    if kind in _SPANS:
+        return _span(value, kind, width, depth)
     if isinstance(value, type):
         return f"<class {value.__module__}.{value.__qualname__}>"
     if kind in (FunctionType, BuiltinFunctionType):
@@ -89,7 +92,7 @@ def _text(value: Any, width: int, depth: int) -> str:  # noqa: PLR0911 - a table
     return f"<{module}.{kind.__qualname__}>"
 
 
-def _quoted(value: str | bytes, width: int) -> str:
+def _quoted(value: str | bytes | bytearray, width: int) -> str:
     if len(value) <= width:
         return repr(value)
     return f"{value[: width // 2]!r}... ({len(value)})"
@@ -117,6 +120,16 @@ def _container(value: Any, kind: type, width: int, depth: int) -> str:
     if len(shown) < len(value):
         return f"{left}{inner}, ...{right} ({len(value)})"
     return f"{left}{inner}{',' if kind is tuple and len(value) == 1 else ''}{right}"
+
+
+def _span(value: range | slice, kind: type, width: int, depth: int) -> str:
+    # As its `repr`; but the ends of a slice can be anything, and numbers as long as memory.
+    if depth >= _DEEPEST:
+        return f"{kind.__name__}(...)"
+    parts = [value.start, value.stop]
+    if kind is slice or value.step != 1:
+        parts.append(value.step)
+    return f"{kind.__name__}({', '.join(short(part, width, depth + 1) for part in parts)})"
 
 
 def _first(value: Any, kind: type) -> Iterable[Any]:
