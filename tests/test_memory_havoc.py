@@ -328,6 +328,53 @@ def test_a_full_disk_costs_no_value_and_harms_nothing(tmp_path, layout):
     assert kept_again
 
 
+FULL_OF_ONE = """
+    import json, sys, warnings
+    import retain
+
+    location, layout = sys.argv[1:]
+    warnings.simplefilter("ignore")
+    memory = retain.Memory(location, verbose=0, layout=layout, ram_bytes=0)
+    runs = []
+
+    def one(number, size):
+        runs.append(number)
+        return bytes([number % 251]) * size
+
+    def other(number):
+        return number
+
+    kept, others = memory.cache(one), memory.cache(other)
+    others(0)
+    # Small values fill the index and its log, large ones files.
+    for size in (3_000, 200_000):
+        for number in range(2_000):
+            kept(number, size)
+            if not kept.check_call_in_cache(number, size):
+                break
+    stuck = kept.check_call_in_cache(0, 3_000)
+    kept.clear(warn=False)
+    gone = not any(kept.check_call_in_cache(number, size) for size in (3_000, 200_000) for number in range(2_000))
+    runs.clear()
+    again = [kept(0, 3_000) == bytes(3_000) for _ in range(2)]
+    print(json.dumps([stuck, gone, again, len(runs), others(0), len(memory._store.verify()[1])]))
+"""
+
+
+@on_linux
+@layouts
+def test_on_a_full_disk_one_function_can_be_cleared(tmp_path, layout):
+    before = mounts('mount -t tmpfs -o size=4M,mode=700 none "$1"', tmp_path)
+    with Program(FULL_OF_ONE, tmp_path, layout, before=before) as program:
+        out, err = program.end()
+    assert program.process.returncode == 0, err
+    stuck, gone, again, runs, other, damaged = json.loads(out)
+    assert stuck
+    assert gone
+    assert (again, runs) == ([True, True], 1)
+    assert (other, damaged) == (0, 0)
+
+
 READ_ONLY = """
     import json, sys
     import functions

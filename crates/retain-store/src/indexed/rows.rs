@@ -318,21 +318,34 @@ pub(super) fn was_removed(
     Ok(removed.is_some_and(since))
 }
 
+/// Where the file of a row is, if its value is one.
+pub(super) fn file_of(
+    db: &Connection,
+    folder: &Path,
+    row: &Slim,
+) -> rusqlite::Result<Option<PathBuf>> {
+    if !row.is_file {
+        return Ok(None);
+    }
+    let version = version_of(db, row.version)?;
+    let mark = db
+        .prepare_cached("SELECT mark FROM entries WHERE id = ?")?
+        .query_row([row.id], |row| row.get::<_, Vec<u8>>(0))
+        .optional()?;
+    let key = version
+        .zip(mark)
+        .and_then(|((_, digest), mark)| key_of(row.id, &mark, &digest));
+    Ok(key.map(|key| blob_of(folder, &key)))
+}
+
 /// Removes a row, and its file before it.
 pub(super) fn remove(db: &Connection, folder: &Path, row: &Slim) -> Result<(), Failure> {
-    if row.is_file {
-        let version = version_of(db, row.version)?;
-        let mark = db
-            .prepare_cached("SELECT mark FROM entries WHERE id = ?")?
-            .query_row([row.id], |row| row.get::<_, Vec<u8>>(0))?;
-        if let Some(key) = version.and_then(|(_, digest)| key_of(row.id, &mark, &digest)) {
-            let path = blob_of(folder, &key);
-            match std::fs::remove_file(&path) {
-                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Failure::Other(crate::Error::Io { path, source }));
-                }
-                _ => {}
+    if let Some(path) = file_of(db, folder, row)? {
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::Other(crate::Error::Io { path, source }));
             }
+            _ => {}
         }
     }
     db.prepare_cached("DELETE FROM entries WHERE id = ?")?

@@ -20,6 +20,8 @@ use crate::{Entry, Error, seal, sound};
 const PAGE: i64 = 256;
 /// Rows that are removed in one transaction, which others wait for.
 const BATCH: usize = 128;
+/// The same, where the log has little room.
+const FEW: usize = 8;
 
 type Versions = HashMap<i64, Option<(String, [u8; 32])>>;
 
@@ -71,9 +73,9 @@ impl Indexed {
     }
 
     /// Removes rows, unless they changed since they were seen.
-    fn drop_rows(&self, rows: &[Slim]) -> Result<Freed, Error> {
+    fn drop_rows(&self, rows: &[Slim], batch: usize) -> Result<Freed, Error> {
         let mut freed = Freed::default();
-        for batch in rows.chunks(BATCH) {
+        for batch in rows.chunks(batch) {
             let part = self.pool.write(|db| {
                 let mut part = Freed::default();
                 for row in batch {
@@ -93,28 +95,61 @@ impl Indexed {
         Ok(freed)
     }
 
-    /// What is removed is logged first, for which a full disk may have no room. If all is to go, it is thrown away then.
+    /// What is removed is logged first, for which a full disk may have no room. So room is made with the files that are to
+    /// go anyway, and with the log. If that is not enough, all is thrown away: entries that others asked to be rid of must
+    /// not be found again, and those of other functions are computed again.
     pub(super) fn clear_of(&self, function: Option<&str>) -> Result<u64, Error> {
-        match self.clear_rows(function) {
-            Err(error) if function.is_none() && is_full(&error) => self.discard(),
+        let mut cleared = self.clear_rows(function, BATCH);
+        if function.is_some() && cleared.as_ref().is_err_and(is_full) {
+            let room = self
+                .clear_files(function)
+                .and_then(|()| self.checkpoint(true));
+            if room.is_ok() {
+                cleared = self.clear_rows(function, FEW);
+            }
+        }
+        match cleared {
+            Err(error) if is_full(&error) => self.discard(),
             cleared => cleared,
         }
     }
 
+    /// Removes the files of entries that are about to go. Rows without one are no entries.
+    fn clear_files(&self, function: Option<&str>) -> Result<(), Error> {
+        for row in self.rows_of(function)?.iter().filter(|row| row.is_file) {
+            let file = self.pool.read(|db| rows::file_of(db, &self.folder, row))?;
+            if let Some(path) = file.flatten() {
+                let _ = fs::remove_file(path);
+            }
+        }
+        Ok(())
+    }
+
     /// Throws away the index and all files.
     fn discard(&self) -> Result<u64, Error> {
+        let now = self.now();
         let (entries, _) = self.pool.read(rows::totals)?.unwrap_or_default();
         self.pool.discard()?;
         let blobs = self.folder.join("blobs");
         for folder in fs::read_dir(&blobs).into_iter().flatten().flatten() {
             let _ = fs::remove_dir_all(folder.path());
         }
+        // What is being computed meanwhile is not to be kept.
+        let _ = self.pool.write(|db| Ok(rows::note_clearing(db, now)?));
         Ok(u64::try_from(entries).unwrap_or(0))
     }
 
-    fn clear_rows(&self, function: Option<&str>) -> Result<u64, Error> {
+    fn clear_rows(&self, function: Option<&str>, batch: usize) -> Result<u64, Error> {
         let now = self.now();
         self.pool.write(|db| Ok(rows::note_clearing(db, now)?))?;
+        let rows = self.rows_of(function)?;
+        let removed = self.drop_rows(&rows, batch)?.items;
+        self.tidy()?;
+        Ok(removed)
+    }
+
+    /// The rows of a function, or all.
+    fn rows_of(&self, function: Option<&str>) -> Result<Vec<Slim>, Error> {
         let versions = self.versions_of(function)?;
         let mut rows = self.slims()?;
         rows.retain(|row| {
@@ -122,9 +157,7 @@ impl Indexed {
                 .as_ref()
                 .is_none_or(|versions| versions.contains(&row.version))
         });
-        let removed = self.drop_rows(&rows)?.items;
-        self.tidy()?;
-        Ok(removed)
+        Ok(rows)
     }
 
     /// The ids of a function's versions; `None` for those of all.
@@ -166,7 +199,7 @@ impl Indexed {
             bytes -= row.charge();
             going += 1;
         }
-        let freed = self.drop_rows(&rows[..going])?;
+        let freed = self.drop_rows(&rows[..going], BATCH)?;
         self.tidy()?;
         Ok(freed)
     }
@@ -253,7 +286,7 @@ impl Indexed {
                     Some(entry) => self.is_whole(entry, slim.is_file)?,
                     None => false,
                 };
-                if !whole && self.drop_rows(&[slim])?.items > 0 {
+                if !whole && self.drop_rows(&[slim], BATCH)?.items > 0 {
                     verified.damaged.extend(entry);
                 }
                 if verified.checked % 64 == 0
