@@ -115,7 +115,7 @@ class AsyncMemorizedFunc(MemorizedFunc):
                 found = await _on_thread(self._find, call, turn)
                 if found is not None:
                     return found
-            mark = computing.set(computing.get() | {(self._place.location, call)})
+            mark = computing.set((self._place.location, call, computing.get()))
             try:
                 self._place.leading.add(call)
                 return await self._run_here(call, turn)
@@ -126,7 +126,7 @@ class AsyncMemorizedFunc(MemorizedFunc):
             lead.release()
 
     async def _lead_here(self, call: bytes) -> Any:
-        if call in self._place.leading or (self._place.location, call) in computing.get():
+        if self._place.leads(call):
             return None
         try:
             owner = _owner()

@@ -139,11 +139,15 @@ class MemorizedFunc(Recalling, Telling):
         # The way of most calls; it leads nowhere where more is to be asked or said about a result.
         self._recall_by(self._recall)
         self._recalls: bool | None = None if settings.callback is None and settings.verbose <= 1 else False
+        self._opened: Store | None = None
         if place._store is not None:
             self._recall_from(place._store)
         # Whether a result that is held may be returned as it is.
         self._is_plain = settings.callback is None and settings.verbose <= 1 and self._life is None
         self._told: set[Any] = set()
+        # The version of whose results the next one is, and that is described.
+        self._described: bytes | None = None
+        self._lives_alike = not callable(settings.ttl)
         self._update_wrapper(func)
         place.functions.add(self)
 
@@ -261,7 +265,11 @@ class MemorizedFunc(Recalling, Telling):
 
     def _store(self) -> Any:
         """Return the store; an OSError where there is none."""
+        if self._opened is not None:
+            return self._opened
         store = self._place.store_of(self.func_id)
+        if type(store) is Store:
+            self._opened = store
         if self._recalls is None:
             self._recall_from(store)
         return store
@@ -310,7 +318,8 @@ class MemorizedFunc(Recalling, Telling):
 
     def _compute(self, call: bytes, turn: list[Any]) -> Held:
         """Find a result in the store, or compute it: nobody else in this process does meanwhile."""
-        self._say_querying(call, turn)
+        if self._verbose >= 20:
+            self._say_querying(call, turn)
         if turn[4] == NOT_LOOKED:
             found = self._find(call, turn)
             if found is not None:
@@ -324,22 +333,23 @@ class MemorizedFunc(Recalling, Telling):
                 found = self._find(call, turn)
                 if found is not None:
                     return found
-            mark = computing.set(computing.get() | {(self._place.location, call)})
+            place = self._place
+            mark = computing.set((place.location, call, computing.get()))
             try:
-                self._place.leading.add(call)
+                place.leading.add(call)
                 return self._run(call, turn)
             finally:
                 computing.reset(mark)
-                self._place.leading.discard(call)
+                place.leading.discard(call)
         finally:
             lead.release()
 
     def _lead(self, call: bytes) -> Any:
         """Wait until no other process computes a call; None if that cannot be, or would be for ever."""
-        if call in self._place.leading or (self._place.location, call) in computing.get():
+        if self._place.leads(call):
             return None
         try:
-            return self._store().lead(call)
+            return (self._opened or self._store()).lead(call)
         except Exception as error:  # noqa: BLE001 - whatever ails the store, the function is called
             self._complain("wait for other processes", error)
             return None
@@ -356,7 +366,8 @@ class MemorizedFunc(Recalling, Telling):
 
     def _before(self, call: bytes, turn: list[Any]) -> Begun:
         """Say what is about to be computed, and note its arguments as they are now."""
-        self._say_computing(call, turn)
+        if self._verbose > 0:
+            self._say_computing(call, turn)
         try:
             told = self._address.told(turn[0], turn[1]) or about(self._address.bind(*turn[0], **turn[1]))
         except Exception:  # noqa: BLE001 - no more than a description
@@ -369,10 +380,10 @@ class MemorizedFunc(Recalling, Telling):
         """Keep what was computed."""
         call = begun.call
         self._recall.missed(cost)
-        held = self._keep(begun, value, cost)
         turn[2] = value
-        self._say_computed(call, cost)
-        self._tell_counts()
+        held = self._keep_small(begun, value, cost) or self._keep(begun, value, cost)
+        if self._verbose > 0:
+            self._say_computed(call, cost)
         if self._mode is not None and held.where != NOWHERE:
             # From the first call on, what is returned is mapped.
             self._read_back(call, turn)
@@ -386,7 +397,25 @@ class MemorizedFunc(Recalling, Telling):
         except Exception as error:  # noqa: BLE001 - the value itself is at hand
             self._complain("map a result", error)
 
+    def _keep_small(self, begun: Begun, value: Any, cost: float) -> Held | None:
+        """Keep a result in one step, if it is as most are."""
+        if begun.is_dropped or begun.call[:32] != self._described or not self._lives_alike:
+            return None
+        try:
+            return self._recall.keep(begun.call, value, cost, self._life, begun.about, begun.removals)
+        except Exception as error:  # noqa: BLE001 - the value is returned, whatever it cannot be kept for
+            self._complain("keep a result", error)
+            created = time.time()
+            ends = None if self._life is None else created + self._life
+            return self._held(value, None, (created, cost, ends), begun.removals)
+
     def _keep(self, begun: Begun, value: Any, cost: float) -> Held:
+        """Keep a result."""
+        held = self._kept(begun, value, cost)
+        self._tell_counts()
+        return held
+
+    def _kept(self, begun: Begun, value: Any, cost: float) -> Held:
         call, told, removals = begun.call, begun.about, begun.removals
         created = time.time()
         ttl = self._settings.ttl
@@ -532,6 +561,7 @@ class MemorizedFunc(Recalling, Telling):
 
     def _describe(self, call: bytes) -> None:
         version = call[:32]
+        self._described = version
         if version in self._told:
             return
         self._told.add(version)

@@ -20,8 +20,8 @@ from retain._retain import Store, Tier
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# What this context computes, by folder and call: to wait for it would be to wait for itself.
-computing: ContextVar[frozenset[tuple[str, bytes]]] = ContextVar("retain_computing", default=frozenset())
+# What this context computes, by folder and call, each with what it computes that for.
+computing: ContextVar[tuple[str, bytes, Any] | None] = ContextVar("retain_computing", default=None)
 
 MAPPED = {"r": "r", "c": "c", "r+": "c", "w+": "c"}
 """How results are mapped: what is written to one never reaches the file."""
@@ -111,6 +111,17 @@ class Place:
         """Return the store, as a function asks it."""
         del function
         return self.store
+
+    def leads(self, call: bytes) -> bool:
+        """Tell whether a call is computed here already: to wait for it could be to wait for oneself."""
+        if call in self.leading:
+            return True
+        outer = computing.get()
+        while outer is not None:
+            if outer[1] == call and outer[0] == self.location:
+                return True
+            outer = outer[2]
+        return False
 
     @property
     def keeps_secrets(self) -> bool:

@@ -8,11 +8,12 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
-use retain_store::{Found, Key, Tally, Value};
+use retain_store::{Body, Found, Key, Tally, Value};
 
 use super::address::Address;
-use super::store::{Store, found_in_python, unix};
-use super::tier::{Held, Tier, as_held};
+use super::errors::raised;
+use super::store::{Store, found_in_python, new, unix};
+use super::tier::{Held, Tier, as_held, immutable};
 use crate::ending::Stay;
 use crate::files::Block;
 use crate::object::{Obj, discard};
@@ -21,6 +22,10 @@ use crate::object::{Obj, discard};
 const SKEW: f64 = 60.0;
 /// The store is told of hits once in so many.
 const MANY: u64 = 1000;
+/// Bytes of a value whose pickle is neither compressed nor kept in a file.
+const SMALL: u64 = 500;
+/// That of the pickles that are kept.
+const PROTOCOL: u8 = 5;
 
 /// A call whose result is not at hand.
 #[pyclass(frozen, module = "retain._retain")]
@@ -44,6 +49,8 @@ pub(crate) struct Recall {
     function: String,
     /// Makes a value of a pickle.
     loads: Obj,
+    /// Makes a pickle of a value.
+    dumps: Obj,
     /// Whether results are files to be mapped: such are only found here.
     mapped: bool,
     /// How many seconds after it was made a result may be used.
@@ -72,9 +79,9 @@ impl Counts {
         run(now, told)
     }
 
-    /// What came since this was asked last.
-    fn news(&self) -> Totals {
-        self.with(|now, told| {
+    /// What came since this was asked last, if anything did.
+    fn news(&self) -> Option<Totals> {
+        let news = self.with(|now, told| {
             let news = Totals {
                 hits: now.hits - told.hits,
                 misses: now.misses - told.misses,
@@ -83,7 +90,20 @@ impl Counts {
             };
             *told = *now;
             news
-        })
+        });
+        (news.hits > 0 || news.misses > 0).then_some(news)
+    }
+}
+
+impl Totals {
+    fn tally(self) -> Tally {
+        let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        Tally {
+            hits: self.hits,
+            misses: self.misses,
+            saved: seconds(self.saved),
+            spent: seconds(self.spent),
+        }
     }
 }
 
@@ -103,6 +123,7 @@ impl Recall {
             tier,
             function,
             loads: py.import("_pickle")?.getattr("loads")?.into(),
+            dumps: py.import("_pickle")?.getattr("dumps")?.into(),
             mapped,
             life,
             store: OnceLock::new(),
@@ -155,6 +176,44 @@ impl Recall {
         });
     }
 
+    /// Keeps what a call came to, tells the store of what was counted, and returns what is held of it; None if the value is
+    /// not a small one that nobody can change, or no store is known.
+    #[expect(clippy::too_many_arguments, reason = "a class of the package's own")]
+    fn keep<'py>(
+        &self,
+        py: Python<'py>,
+        call: &[u8],
+        value: &Bound<'py, PyAny>,
+        cost: f64,
+        lives: Option<f64>,
+        about: &[u8],
+        removals: Option<u64>,
+    ) -> PyResult<Option<Bound<'py, Held>>> {
+        let Some(store) = self.store.get() else {
+            return Ok(None);
+        };
+        if self.mapped || immutable(value).is_none_or(|bytes| bytes > SMALL) {
+            return Ok(None);
+        }
+        let _stay = Stay::begin();
+        let payload = self.dumps.bind(py).call1((value, PROTOCOL))?;
+        let payload = payload.cast::<PyBytes>()?.as_bytes();
+        let new = new(call, &self.function, cost, lives, about)?;
+        let created = unix(SystemTime::now());
+        let folder = store.get().folder();
+        let put = py.detach(|| {
+            let put = folder.put(&new, Body::Bytes(payload));
+            if let Some(news) = self.counts.news() {
+                folder.count(&self.function, news.tally());
+            }
+            put
+        });
+        put.map_err(|error| raised(py, error))?;
+        let ends = self.life.map(|life| created + life);
+        let held = Held::here((value.into(), None), (created, cost, ends), removals);
+        Bound::new(py, held).map(Some)
+    }
+
     /// Whether misses took more than a moment so far, which is what a second look at the store costs.
     fn is_slow(&self) -> bool {
         const MOMENT: f64 = 1e-3;
@@ -167,22 +226,12 @@ impl Recall {
 
     /// Tells the store of what was counted since it was told last; returns it where no store is known.
     fn tell(&self, py: Python<'_>) -> Option<(u64, u64, f64, f64)> {
-        let news = self.counts.news();
-        if news.hits == 0 && news.misses == 0 {
-            return None;
-        }
+        let news = self.counts.news()?;
         let Some(store) = self.store.get() else {
             return Some((news.hits, news.misses, news.saved, news.spent));
         };
-        let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        let tally = Tally {
-            hits: news.hits,
-            misses: news.misses,
-            saved: seconds(news.saved),
-            spent: seconds(news.spent),
-        };
         let folder = store.get().folder();
-        py.detach(|| folder.count(&self.function, tally));
+        py.detach(|| folder.count(&self.function, news.tally()));
         None
     }
 

@@ -356,7 +356,7 @@ fn detached<R: Send>(py: Python<'_>, run: impl FnOnce() -> Result<R, Error> + Se
     py.detach(run).map_err(|error| raised(py, error))
 }
 
-fn new<'a>(
+pub(super) fn new<'a>(
     call: &[u8],
     function: &'a str,
     cost: f64,

@@ -207,7 +207,7 @@ const MOST_PARTS: usize = 1000;
 const DEEPEST: usize = 50;
 
 /// The bytes of a value that nobody can change, so that it may be handed to all who ask; `None` for any other.
-fn immutable(value: &Bound<'_, PyAny>) -> Option<u64> {
+pub(super) fn immutable(value: &Bound<'_, PyAny>) -> Option<u64> {
     let mut parts = MOST_PARTS;
     // SAFETY: it is alive, and this thread attached.
     unsafe { immutable_within(value.as_ptr(), DEEPEST, &mut parts) }
