@@ -202,6 +202,14 @@ def test_a_change_in_place_between_tasks_is_seen():
 
     assert run(tasks()) == [i * 500_000 for i in range(6)]
 
+    def sparse():
+        for i in range(6):
+            array[77_777] = i
+            yield delayed(np.sum)(array)
+
+    array[:] = 0
+    assert run(sparse()) == list(range(6))
+
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_large_arrays_come_back_whole_and_writable(order):

@@ -43,6 +43,11 @@ impl Held {
         unsafe { std::slice::from_raw_parts(self.0.buf.cast(), len) }
     }
 
+    /// Whether its owner does not let it be changed.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.0.readonly != 0
+    }
+
     /// The array that exported it.
     fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         // SAFETY: the view keeps its exporter alive.

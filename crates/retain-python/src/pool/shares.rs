@@ -1,24 +1,27 @@
 //! The same memory is put into a segment once, however many tasks refer to it.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 
 use pyo3::Python;
 use retain_pool::{Arena, Shared};
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use super::collector::Held;
 
 /// Memory that several tasks used stays shared until the run ends, so many of them.
 const KEPT: usize = 16;
-/// A change in place between two tasks is looked for in so many places.
-const SAMPLES: usize = 512;
+/// A change in place between two tasks is seen in memory of up to this size; in larger, it is looked for in so many
+/// places.
+const WHOLE: usize = 256 << 20;
+const SAMPLES: usize = 1 << 20;
 
 struct Entry {
     shared: Shared,
     /// Keeps the memory from being used for something else.
     _held: Held,
-    sample: u64,
+    /// What told the content, of memory that can change.
+    content: u64,
     /// How many tasks referred to it, and how many of them have not ended.
     uses: usize,
     open: usize,
@@ -32,7 +35,6 @@ type Place = (usize, usize);
 #[derive(Default)]
 pub(super) struct Shares {
     entries: HashMap<Place, Entry>,
-    hasher: RandomState,
     clock: u64,
     bytes: u64,
 }
@@ -57,9 +59,13 @@ impl Shares {
         self.clock += 1;
         let bytes = held.bytes();
         let place = (bytes.as_ptr() as usize, bytes.len());
-        let sample = self.sample(bytes);
+        let content = if held.is_read_only() {
+            0
+        } else {
+            py.detach(|| content(bytes))
+        };
         if let Some(entry) = self.entries.get_mut(&place)
-            && entry.sample == sample
+            && entry.content == content
         {
             entry.uses += 1;
             entry.open += 1;
@@ -71,7 +77,7 @@ impl Shares {
         let entry = Entry {
             shared: shared.clone(),
             _held: held,
-            sample,
+            content,
             uses: 1,
             // Tasks of the memory as it was before, if there are any, end here as well.
             open: 1 + self.entries.get(&place).map_or(0, |before| before.open),
@@ -100,13 +106,14 @@ impl Shares {
             }
         }
     }
+}
 
-    fn sample(&self, bytes: &[u8]) -> u64 {
-        let step = (bytes.len() / SAMPLES).max(8);
-        let words = bytes
-            .chunks(step)
-            .filter_map(|chunk| chunk.first_chunk::<8>());
-        let words: Vec<u64> = words.map(|word| u64::from_ne_bytes(*word)).collect();
-        self.hasher.hash_one((words, bytes.last()))
+fn content(bytes: &[u8]) -> u64 {
+    if bytes.len() <= WHOLE {
+        return xxh3_64(bytes);
     }
+    let mut hasher = Xxh3Default::new();
+    let lines = bytes.chunks(bytes.len() / SAMPLES);
+    lines.for_each(|line| hasher.update(line.get(..64).unwrap_or(line)));
+    hasher.digest()
 }
