@@ -458,11 +458,11 @@ class LokyBackend(_ProcessesBackend):
 
 def inside_dask_worker() -> bool:
     """Whether this is called by a task of dask."""
-    distributed = sys.modules.get("distributed")
-    if distributed is None:
+    get_worker = getattr(sys.modules.get("distributed"), "get_worker", None)
+    if get_worker is None:
         return False
     try:
-        distributed.get_worker()
+        get_worker()
     except ValueError:
         return False
     return True

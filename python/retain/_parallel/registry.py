@@ -47,7 +47,8 @@ def default_backend() -> Callable[..., Any]:
     """Return what makes the backend that is used where none was chosen."""
     # It is a variable of joblib.parallel that programs assign to.
     face = sys.modules.get("retain.parallel")
-    return BACKENDS[DEFAULT_BACKEND if face is None else face.DEFAULT_BACKEND]
+    # It may be half imported, by another thread.
+    return BACKENDS[getattr(face, "DEFAULT_BACKEND", DEFAULT_BACKEND)]
 
 
 def register_parallel_backend(name: str, factory: Callable[..., Any], make_default: bool = False) -> None:
