@@ -17,12 +17,25 @@ const MOST_FDS: usize = 70_000;
 
 /// A pair of sockets that no program inherits.
 pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
-    socketpair(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )
+    #[cfg(not(target_vendor = "apple"))]
+    let flags = SocketFlags::CLOEXEC;
+    #[cfg(target_vendor = "apple")]
+    let flags = SocketFlags::empty();
+    let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    #[cfg(target_vendor = "apple")]
+    for end in [&pair.0, &pair.1] {
+        rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::net::sockopt::set_socket_nosigpipe(end, true)?;
+    }
+    Ok(pair)
+}
+
+/// Flags with which a write to an end that is gone is an error and no signal.
+fn send_flags() -> SendFlags {
+    #[cfg(not(target_vendor = "apple"))]
+    return SendFlags::NOSIGNAL;
+    #[cfg(target_vendor = "apple")]
+    SendFlags::empty()
 }
 
 /// What is to be sent. A file descriptor goes with the byte at which it was attached, so that it is there when the
@@ -55,7 +68,7 @@ impl Outgoing {
         socket: BorrowedFd<'_>,
         without_waiting: bool,
     ) -> Result<bool, Errno> {
-        let mut flags = SendFlags::NOSIGNAL;
+        let mut flags = send_flags();
         if without_waiting {
             flags |= SendFlags::DONTWAIT;
         }
@@ -135,7 +148,11 @@ pub(crate) fn receive(
     };
     for part in control.drain() {
         if let RecvAncillaryMessage::ScmRights(came) = part {
-            fds.extend(came);
+            for fd in came {
+                #[cfg(target_vendor = "apple")]
+                rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
+                fds.push_back(fd);
+            }
         }
     }
     if fds.len() > MOST_FDS {

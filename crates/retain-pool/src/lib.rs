@@ -27,6 +27,7 @@ mod fork;
 mod outbox;
 mod outcome;
 mod payload;
+mod poller;
 mod pool;
 mod process;
 mod run;

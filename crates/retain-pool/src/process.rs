@@ -5,16 +5,35 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, setpgid,
-};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, setpgid};
 
 use crate::outcome::Ended;
 
 /// What becomes readable when the process ends.
 pub(crate) fn watch(pid: i32) -> io::Result<OwnedFd> {
     let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
+    watch_it(pid)
+}
+
+#[cfg(target_os = "linux")]
+fn watch_it(pid: Pid) -> io::Result<OwnedFd> {
+    use rustix::process::{PidfdFlags, pidfd_open};
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn watch_it(pid: Pid) -> io::Result<OwnedFd> {
+    use rustix::event::kqueue::{Event, EventFilter, EventFlags, ProcessEvents, kevent, kqueue};
+    let queue = kqueue()?;
+    let filter = EventFilter::Proc {
+        pid,
+        flags: ProcessEvents::EXIT,
+    };
+    let event = Event::new(filter, EventFlags::ADD, std::ptr::null_mut());
+    let mut none: [MaybeUninit<Event>; 0] = [];
+    // SAFETY: the event is of a process, and of no descriptor.
+    unsafe { kevent(&queue, &[event], &mut none, None)? };
+    Ok(queue)
 }
 
 /// Whether a watched process has ended.
@@ -53,8 +72,13 @@ pub(crate) fn reap(pid: i32) -> io::Result<(Ended, u64)> {
     } else {
         Ended::Exit(libc::WEXITSTATUS(status))
     };
-    // Linux counts in KiB.
-    Ok((ended, u64::try_from(peak).unwrap_or(0) * 1024))
+    // Apple counts in bytes, all others in KiB.
+    let unit = if cfg!(target_vendor = "apple") {
+        1
+    } else {
+        1024
+    };
+    Ok((ended, u64::try_from(peak).unwrap_or(0) * unit))
 }
 
 /// Runs something with all signals blocked in this thread, so that threads that it starts take none.

@@ -10,14 +10,12 @@ mod member;
 mod runs;
 mod traffic;
 
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::buffer::spare_capacity;
-use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::clock::now_ns;
@@ -25,6 +23,7 @@ use crate::error::Error;
 use crate::fork::Generation;
 use crate::outcome::Outcome;
 use crate::payload::{Dropped, Task};
+use crate::poller::Poller;
 use crate::pool::WorkerInfo;
 use crate::process;
 use crate::segment::Arena;
@@ -55,9 +54,9 @@ pub(crate) struct Core {
     pub(crate) dropped: Arc<Dropped>,
     definitions: AtomicU32,
     /// The sockets of the workers, and what wakes the leader.
-    traffic: Arc<OwnedFd>,
+    traffic: Arc<Poller>,
     /// What the thread alone looks at.
-    control: Arc<OwnedFd>,
+    control: Arc<Poller>,
     wake: Arc<Signal>,
     state: Mutex<State>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -85,8 +84,8 @@ pub(super) struct State {
     dropped: Arc<Dropped>,
     /// Whether mappings of results were dropped.
     returned: Arc<AtomicBool>,
-    traffic: Arc<OwnedFd>,
-    control: Arc<OwnedFd>,
+    traffic: Arc<Poller>,
+    control: Arc<Poller>,
     wake: Arc<Signal>,
     leader_wake: Signal,
     /// The run whose caller reads the traffic.
@@ -116,16 +115,14 @@ pub(super) struct State {
 
 impl Core {
     pub(crate) fn new(settings: Settings) -> Result<Arc<Self>, Error> {
-        let create = || epoll::create(epoll::CreateFlags::CLOEXEC);
-        let no_fd = |what: &'static str| Error::io::<Errno>(what);
-        let traffic = Arc::new(create().map_err(no_fd("cannot make an epoll"))?);
-        let control = Arc::new(create().map_err(no_fd("cannot make an epoll"))?);
-        let signal = || Signal::new().map_err(Error::io("cannot make an eventfd"));
+        let poller = || Poller::new().map_err(Error::io("cannot make a poller"));
+        let traffic = Arc::new(poller()?);
+        let control = Arc::new(poller()?);
+        let signal = || Signal::new().map_err(Error::io("cannot make a signal"));
         let (wake, leader_wake) = (Arc::new(signal()?), signal()?);
-        let add = |to: &OwnedFd, signal: &Signal, key| {
-            let data = epoll::EventData::new_u64(key);
-            epoll::add(to, signal, data, epoll::EventFlags::IN)
-                .map_err(Error::io("cannot watch an eventfd"))
+        let add = |to: &Poller, signal: &Signal, key| {
+            to.add(signal, key)
+                .map_err(Error::io("cannot watch a signal"))
         };
         add(&traffic, &leader_wake, LEADER)?;
         add(&control, &wake, WAKE)?;
@@ -339,22 +336,17 @@ impl Core {
                 state.leader = Some(place);
                 state.led += 1;
                 drop(state);
-                let mut events = Vec::with_capacity(64);
-                let woken = epoll::wait(
-                    &*self.traffic,
-                    spare_capacity(&mut events),
-                    timeout.as_ref(),
-                );
+                let woken = self.traffic.wait(timeout.as_ref());
                 state = self.lock();
                 state.leader = None;
                 if state.trusting || state.waiting > 0 {
                     state.trusting = false;
                     state.wake.raise();
                 }
-                if woken.is_ok() {
-                    state.traffic(&events);
-                } else if woken == Err(Errno::INTR) {
-                    return Err(Error::Interrupted);
+                match woken {
+                    Ok(ready) => state.traffic(&ready),
+                    Err(Errno::INTR) => return Err(Error::Interrupted),
+                    Err(_) => {}
                 }
             } else {
                 state.waiting += 1;
@@ -379,7 +371,6 @@ impl Core {
 
     /// What the thread does.
     fn supervise(self: Arc<Self>) {
-        let mut events = Vec::with_capacity(64);
         let mut seen = (0, 0);
         let mut watching = true;
         let mut timeout = Some(Timespec::default());
@@ -387,15 +378,8 @@ impl Core {
             let (control, traffic) = self.sleep(watching, timeout.as_ref());
             let mut state = self.lock();
             if control {
-                events.clear();
-                let ready = epoll::wait(
-                    &*self.control,
-                    spare_capacity(&mut events),
-                    Some(&Timespec::default()),
-                );
-                if ready.is_ok() {
-                    state.control(&events);
-                }
+                let ready = self.control.wait(Some(&Timespec::default()));
+                state.control(&ready.unwrap_or_default());
             }
             if traffic {
                 state.read_traffic();

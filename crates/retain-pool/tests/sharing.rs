@@ -148,7 +148,7 @@ fn large_buffers_go_there_and_come_back() {
 fn a_million_tasks_are_each_answered_once() {
     // Not optimised, it takes long.
     let tasks: u64 = if cfg!(debug_assertions) {
-        200_000
+        100_000
     } else {
         1_000_000
     };

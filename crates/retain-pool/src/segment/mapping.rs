@@ -10,7 +10,9 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
+#[cfg(target_os = "linux")]
+use rustix::mm::{Advice, madvise};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::{SEEN_BY_FORK, lock};
 
@@ -177,14 +179,18 @@ struct Loan {
 
 impl Drop for Loan {
     fn drop(&mut self) {
+        #[cfg(target_os = "linux")]
         let (address, len) = (self.view.address.as_ptr(), self.view.len);
         let mut region = self.region;
         if self.peer.private {
             // The next buffer here must not see the pages that were written. If that fails, the
             // peer is told not to use them again.
+            #[cfg(target_os = "linux")]
             // SAFETY: a private mapping of a file in which nothing refers to any more.
-            let clean = unsafe { madvise(address.cast(), len, Advice::LinuxDontNeed) };
-            if clean.is_err() {
+            let clean = unsafe { madvise(address.cast(), len, Advice::LinuxDontNeed) }.is_ok();
+            #[cfg(not(target_os = "linux"))]
+            let clean = false;
+            if !clean {
                 region |= SEEN_BY_FORK;
             }
         }

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustix::event::epoll;
-
 use super::member::{Killed, Member, Parts, Phase};
 use super::runs::RunState;
 use super::{LEASE_NS, State, WAKE, ZYGOTE};
@@ -16,6 +14,7 @@ use crate::error::Error;
 use crate::fork::{Generation, Guarded};
 use crate::outbox::Outbox;
 use crate::outcome::{Ended, Outcome, OutcomeKind};
+use crate::poller::Ready;
 use crate::process;
 use crate::segment::Mappings;
 use crate::slots::Slots;
@@ -32,9 +31,9 @@ const FAILURES: u32 = 5;
 
 impl State {
     /// What came for the supervisor's thread.
-    pub(super) fn control(&mut self, events: &[epoll::Event]) {
+    pub(super) fn control(&mut self, events: &[Ready]) {
         for event in events {
-            match { event.data }.u64() {
+            match event.key {
                 WAKE => self.wake.clear(),
                 ZYGOTE => self.hear_zygote(),
                 index => self.ended(usize::try_from(index).unwrap_or(usize::MAX)),
@@ -43,17 +42,14 @@ impl State {
     }
 
     fn watch_control(&self, fd: impl AsFd, key: u64) {
-        let data = epoll::EventData::new_u64(key);
-        let _ = epoll::add(&*self.control, fd, data, epoll::EventFlags::IN);
+        let _ = self.control.add(fd, key);
     }
 
     /// Watches a worker's socket, also for room if it is full.
     pub(super) fn watch_socket(&mut self, index: usize) {
         if let Some(Some(member)) = self.members.get(index) {
-            let mut flags = epoll::EventFlags::IN;
-            flags.set(epoll::EventFlags::OUT, member.blocked);
-            let data = epoll::EventData::new_u64(index as u64);
-            let _ = epoll::modify(&*self.traffic, &*member.socket, data, flags);
+            let (socket, wait) = (&*member.socket, member.blocked);
+            let _ = self.traffic.wait_for_room(socket, index as u64, wait);
         }
     }
 
@@ -151,9 +147,8 @@ impl State {
             Source::Zygote(command, link) => {
                 if link.is_none() {
                     let new = Link::new(command)?;
-                    let data = epoll::EventData::new_u64(ZYGOTE);
-                    epoll::add(&*self.control, &*new.socket, data, epoll::EventFlags::IN)
-                        .map_err(Error::io("cannot watch the zygote"))?;
+                    let watched = self.control.add(&*new.socket, ZYGOTE);
+                    watched.map_err(Error::io("cannot watch the zygote"))?;
                     *link = Some(new);
                 }
                 if let Some(link) = link {
@@ -168,9 +163,8 @@ impl State {
                 self.watch_process(&mut member);
             }
         }
-        let data = epoll::EventData::new_u64(index as u64);
-        epoll::add(&*self.traffic, &*member.socket, data, epoll::EventFlags::IN)
-            .map_err(Error::io("cannot watch a worker"))?;
+        let watched = self.traffic.add(&*member.socket, index as u64);
+        watched.map_err(Error::io("cannot watch a worker"))?;
         self.members[index] = Some(member);
         self.flush(index);
         Ok(())
@@ -293,9 +287,16 @@ impl State {
             && !member.silent
         {
             member.silent = true;
-            let _ = epoll::delete(&*self.traffic, &*member.socket);
+            self.traffic.remove(&*member.socket);
             if member.phase != Phase::Leaving {
                 member.kill();
+            }
+            // It was dead before it could be watched.
+            if member.child.is_some() && member.watched.is_none() {
+                let ended = process::reap(member.pid);
+                member.ended = Some(ended.unwrap_or((Ended::Signal(libc::SIGKILL), 0)));
+                member.child = None;
+                self.bury(index);
             }
         }
     }
@@ -312,7 +313,7 @@ impl State {
             return;
         };
         if !member.silent {
-            let _ = epoll::delete(&*self.traffic, &*member.socket);
+            self.traffic.remove(&*member.socket);
         }
         let mut unbegun = Vec::new();
         for sequence in member.sequences() {

@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
+use rustix::event::Timespec;
 
 use super::member::{Member, Phase};
 use super::{LEADER, LEASE_NS, State};
@@ -13,6 +12,7 @@ use crate::channel::{Received, receive};
 use crate::clock::now_ns;
 use crate::error::Error;
 use crate::outcome::{Outcome, OutcomeKind, Reply};
+use crate::poller::Ready;
 use crate::wire::{self, Cargo, Ending, Frame};
 use crate::worker::map;
 
@@ -22,35 +22,26 @@ const FULL: f64 = 0.8;
 impl State {
     /// Reads what there is.
     pub(super) fn read_traffic(&mut self) {
-        let mut events = Vec::with_capacity(64);
-        let ready = epoll::wait(
-            &*self.traffic,
-            spare_capacity(&mut events),
-            Some(&Timespec::default()),
-        );
-        if ready.is_ok() {
-            self.traffic(&events);
+        if let Ok(ready) = self.traffic.wait(Some(&Timespec::default())) {
+            self.traffic(&ready);
         }
     }
 
     /// Reads from the workers that said something, and gives them more to do.
-    pub(super) fn traffic(&mut self, events: &[epoll::Event]) {
+    pub(super) fn traffic(&mut self, events: &[Ready]) {
         let mut came = false;
         for event in events {
-            let (flags, data) = (event.flags, event.data);
-            if data.u64() == LEADER {
+            if event.key == LEADER {
                 self.leader_wake.clear();
                 continue;
             }
-            let Ok(index) = usize::try_from(data.u64()) else {
+            let Ok(index) = usize::try_from(event.key) else {
                 continue;
             };
-            if flags.contains(epoll::EventFlags::OUT) {
+            if event.writable {
                 self.flush(index);
             }
-            if flags
-                .intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR)
-            {
+            if event.readable {
                 came = true;
                 self.read(index);
             }
