@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -112,6 +113,11 @@ class Program:
         """End the program itself, with no chance to tidy up."""
         self.process.kill()
 
+    def _of_mine(self):
+        """What is new in shared memory and has the program's id in its name: others use the folder too."""
+        number = re.compile(rf"(?<!\d){self.process.pid}(?!\d)")
+        return [name for name in self._in_shared_memory() - self._shared if number.search(name)]
+
     def mine(self):
         """The ids of the program's processes, itself included."""
         mark = self._mark.encode()
@@ -120,12 +126,7 @@ class Program:
     def _left(self):
         """What the program has left behind, in words."""
         pids = [pid for pid in self.mine() if pid != self.process.pid]
-        # Others use the folder too: what is the program's has its id in the name.
-        shared = [
-            name
-            for name in self._in_shared_memory() - self._shared
-            if str(self.process.pid) in name or "retain" in name
-        ]
+        shared = self._of_mine()
         try:
             files = [path for path in self._temporary.rglob("*") if path.is_file()]
         except OSError:
@@ -155,9 +156,8 @@ class Program:
                 except ProcessLookupError:
                     pass
         out, err = self.process.communicate(timeout=30)
-        for name in self._in_shared_memory() - self._shared:
-            if str(self.process.pid) in name:
-                _remove(SHARED / name)
+        for name in self._of_mine():
+            _remove(SHARED / name)
         lines = out.splitlines() + ([ended] if ended else []) + left
         return "; ".join(lines), err
 
@@ -172,9 +172,12 @@ class Program:
 
 
 def _size(path):
-    if path.is_dir():
-        return sum(_size(each) for each in path.iterdir())
-    return path.stat().st_blocks * 512
+    try:
+        if path.is_dir():
+            return sum(_size(each) for each in path.iterdir())
+        return path.stat().st_blocks * 512
+    except FileNotFoundError:
+        return 0
 
 
 def _remove(path):
