@@ -23,6 +23,18 @@ _initialized: set[bytes] = set()
 _own: dict[str, str] = {}
 
 
+class _Settled:
+    """What was last made to hold here: most runs find it as it is, and many are short."""
+
+    message = b""
+    context: dict[str, Any] | None = None
+    environ: dict[str, str] | None = None
+    raw_environ: dict[Any, Any] | None = None
+    told_filters: list[Any] | None = None
+    filters: list[Any] | None = None
+    levels: Any = None
+
+
 def main(index: int, socket: int | None) -> None:
     """Serve the program at the other end of a socket, until it is done with this worker."""
     import faulthandler
@@ -44,7 +56,10 @@ def main(index: int, socket: int | None) -> None:
 def begin(message: bytes) -> tuple[dict[str, Any], Context, int | None, bool]:
     """Make ready for the tasks of a run: return its state, its context variables and how large results come back."""
     # What is imported from here on is found where the program finds it.
-    context = loads(message)  # noqa: S301 - of a process of this program
+    if _Settled.context is None or _Settled.message != message:
+        _Settled.context = loads(message)  # noqa: S301 - of a process of this program
+        _Settled.message = message
+    context = dict(_Settled.context)
     _settle_in(context)
     context["nested"], variables = loads(context["objects"])  # noqa: S301 - as above
     _nest(context)
@@ -81,27 +96,44 @@ def _nest(context: dict[str, Any]) -> None:
 def _settle_in(context: dict[str, Any]) -> None:
     if sys.path != context["path"]:
         sys.path[:] = context["path"]
-    sys.argv[:] = context["argv"]
+    if sys.argv != context["argv"]:
+        sys.argv[:] = context["argv"]
     if context["cwd"] is not None:
         try:
             os.chdir(context["cwd"])
         except OSError:
             # It is gone; the tasks find that out if they need it.
             pass
-    wanted = {**context["environ"], **_own}
-    if dict(os.environ) != wanted:
-        for name in set(os.environ) - set(wanted):
-            del os.environ[name]
-        os.environ.update(wanted)
-    warnings.filters[:] = [entry for entry in map(_filter, context["filters"]) if entry is not None]  # type: ignore[index]
-    warnings._filters_mutated()  # type: ignore[attr-defined]
+    raw = getattr(os.environ, "_data", None)
+    if raw is None or raw != _Settled.raw_environ or context["environ"] != _Settled.environ:
+        _settle_environment(context["environ"])
+    if warnings.filters != _Settled.filters or context["filters"] != _Settled.told_filters:
+        _settle_filters(context["filters"])
     if context["authkey"] is not None:
         # Proxies of a manager of the program's are refused by it without.
         from multiprocessing.process import current_process
 
         current_process().authkey = context["authkey"]
-    if context["levels"] is not None:
+    if context["levels"] is not None and context["levels"] != _Settled.levels:
         _log(*context["levels"])
+        _Settled.levels = context["levels"]
+
+
+def _settle_environment(environ: dict[str, str]) -> None:
+    wanted = {**environ, **_own}
+    found = dict(os.environ)
+    for name in found.keys() - wanted.keys():
+        del os.environ[name]
+    os.environ.update({name: value for name, value in wanted.items() if found.get(name) != value})
+    _Settled.environ = environ
+    _Settled.raw_environ = dict(getattr(os.environ, "_data", {}))
+
+
+def _settle_filters(told: list[Any]) -> None:
+    found = [entry for entry in map(_filter, told) if entry is not None]
+    warnings.filters[:] = found  # type: ignore[index]
+    warnings._filters_mutated()  # type: ignore[attr-defined]
+    _Settled.told_filters, _Settled.filters = told, found
 
 
 def _filter(entry: tuple[Any, ...]) -> tuple[Any, ...] | None:
