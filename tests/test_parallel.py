@@ -217,6 +217,17 @@ def test_what_the_iterable_raises_is_raised(backend):
             parallel(tasks(at))
 
 
+@pytest.mark.parametrize("backend", GIVING)
+def test_what_the_iterable_raises_is_raised_where_results_are_asked_for(backend):
+    def tasks():
+        yield delayed(square)(2)
+        raise LookupError("no more")
+
+    results = of(backend, return_as="generator", pre_dispatch=1)(tasks())
+    with pytest.raises(LookupError, match="no more"):
+        list(results)
+
+
 @pytest.mark.parametrize("backend", ANY)
 def test_an_exception_stands_in_the_place_of_the_result(backend):
     results = of(backend, on_error="return")(delayed(failing)(i) for i in range(6))

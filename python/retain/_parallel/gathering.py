@@ -139,8 +139,15 @@ class Gathering:
         """Give None when the tasks have been taken on, and then one result after the other."""
         parallel = self._parallel
         self._begin(tasks, lookup)
-        self._settle(self._step(False, self._bound) or [])
+        outcomes: list[Outcome] | None = None
+        try:
+            outcomes = self._step(False, self._bound)
+        except Exception as error:  # noqa: BLE001 - whatever the tasks' iterator raises
+            self._failure = error
         yield None
+        # What went wrong so soon is raised where results are asked for, as all that goes wrong later.
+        self._settle(outcomes or [])
+        del outcomes
         with self._context():
             one_by_one = self._in_order() if self._came is None else self._as_they_come()
             for value in one_by_one:
