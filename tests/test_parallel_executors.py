@@ -94,6 +94,12 @@ def test_an_executor_of_ones_own_is_a_backend():
     assert executor.batches
 
 
+@pytest.mark.parametrize("options", [{"initializer": print}, {"memory_limit": "1G"}])
+def test_what_only_workers_of_retain_can_do_is_refused(threads, options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))} is .* not retain's"):
+        Parallel(backend=threads, **options)([delayed(abs)(1)])
+
+
 def test_what_has_no_submit_is_refused():
     with pytest.raises(ValueError, match="Invalid backend"):
         Parallel(backend=object())

@@ -56,14 +56,6 @@ class Promises:
         assert found[:3] + found[4:] == [0, 1, 2, 4]
         assert isinstance(found[3], ValueError)
 
-    def test_a_dead_worker_costs_its_task_alone(self):
-        # A cluster may blame those that were waiting on the same worker as well: once.
-        parallel = self.parallel(on_error="return", batch_size=1, retries=1)
-        found = parallel(delayed(dies)(i) for i in range(4))
-        assert found[:2] + found[3:] == [0, 1, 3]
-        assert isinstance(found[2], TerminatedWorkerError)
-        assert "dies(2)" in str(found[2])
-
     def test_a_large_array_is_put_once_and_cannot_be_changed_by_a_task(self):
         array = np.arange(300_000.0)
 
@@ -71,8 +63,13 @@ class Promises:
             held = nested["array"]
             return float(held[number] + array[number]), held.flags.writeable
 
-        found = self.parallel(batch_size=1)(delayed(look)(i, {"array": array}) for i in range(6))
+        parallel = self.parallel(batch_size=1)
+        found = parallel(delayed(look)(i, {"array": array}) for i in range(6))
         assert found == [(2.0 * i, False) for i in range(6)]
+        assert parallel.stats().shared_bytes == array.nbytes
+        parallel = self.parallel(max_nbytes=None)
+        parallel(delayed(look)(i, {"array": array}) for i in range(2))
+        assert parallel.stats().shared_bytes == 0
 
     def test_an_array_that_changes_between_tasks_is_put_again(self):
         array = np.zeros(300_000)
@@ -124,3 +121,17 @@ class Promises:
             return await map_async(abs, [-1, -2], backend=self.backend)
 
         assert asyncio.run(main()) == [1, 2]
+
+
+class Deaths:
+    """The last of the tests: a cluster takes its time until it has all of its workers again."""
+
+    backend = ""
+
+    def test_a_dead_worker_costs_its_task_alone(self):
+        # One at a time: a cluster may blame those that wait on the same worker as well.
+        parallel = Parallel(n_jobs=1, backend=self.backend, on_error="return", batch_size=1)
+        found = parallel(delayed(dies)(i) for i in range(4))
+        assert found[:2] + found[3:] == [0, 1, 3]
+        assert isinstance(found[2], TerminatedWorkerError)
+        assert "dies(2)" in str(found[2])

@@ -10,7 +10,7 @@ import dask  # noqa: E402 - there as well
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from promises import Promises  # noqa: E402 - beside this file
+from promises import Deaths, Promises  # noqa: E402 - beside this file
 from retain import Parallel, delayed  # noqa: E402
 
 # Of the libraries, not of ours.
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 def client():
     with (
         # A task that ends its worker is not to end three others, which take their time to start.
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
         ) as cluster,
@@ -53,3 +53,7 @@ class TestDask(Promises):
         self.parallel()(delayed(abs)(i) for i in range(10))
         gc.collect()
         assert not client.futures or all(future.status != "pending" for future in client.futures.values())
+
+
+class TestDaskDeaths(Deaths):
+    backend = "dask"

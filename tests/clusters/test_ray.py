@@ -14,7 +14,7 @@ ray = pytest.importorskip("ray")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from promises import Promises  # noqa: E402 - beside this file
+from promises import Deaths, Promises  # noqa: E402 - beside this file
 from retain import delayed  # noqa: E402
 
 # Of the libraries, not of ours.
@@ -35,3 +35,7 @@ class TestRay(Promises):
         parallel = self.parallel()
         parallel([delayed(abs)(1)])
         assert parallel.stats().workers == 2
+
+
+class TestRayDeaths(Deaths):
+    backend = "ray"

@@ -6,20 +6,18 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from retain._parallel.executors import ExecutorBackend
-from retain._parallel.sharing import Shares, results, run
+from retain._parallel.clusters import ClusterBackend
+from retain._parallel.sharing import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from retain._parallel.batches import BatchedCalls
+    from collections.abc import Iterator
 
 _PATIENCE = 10.0  # seconds until a worker must be there
 
 _made: list[Any] = []  # the client of a cluster that was made here
 
 
-class DaskBackend(ExecutorBackend):
+class DaskBackend(ClusterBackend):
     """
     Run tasks on the workers of dask.
 
@@ -66,8 +64,6 @@ class DaskBackend(ExecutorBackend):
         self.wait_for_workers_timeout = wait_for_workers_timeout
         self.submit_kwargs = submit_kwargs
         self._scatter = scatter or ()
-        self._shares: Shares | None = None
-        self._sent: dict[Future[bytes], Any] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         # In a worker, the current client is the worker's own.
@@ -91,33 +87,27 @@ class DaskBackend(ExecutorBackend):
         return max(cores, 1)
 
     def start_call(self) -> None:
-        """Begin to share."""
-        self._shares = Shares(self._put)
+        """Begin to share, with what all workers are to have."""
+        super().start_call()
         for value in self._scatter:
-            self._shares.put_first(value, lambda each: self.client.scatter(each, broadcast=True, hash=False))
-
-    def stop_call(self) -> None:
-        """Let go of what was shared."""
-        self._shares = None
+            if self._shares is not None:
+                self._shares.put_first(value, self._put_everywhere)
 
     def _put(self, value: Any) -> Any:
         # Without a hash of dask's own: nested calls that scatter by hash were seen to be cancelled.
         return self.client.scatter(value, hash=False)
 
-    def submit(self, func: BatchedCalls, callback: Callable[[Any], object] | None = None) -> Any:  # type: ignore[override]
-        """Give a batch to the cluster."""
+    def _put_everywhere(self, value: Any) -> Any:
+        return self.client.scatter(value, broadcast=True, hash=False)
+
+    def _begin(self, name: str, payload: bytes, parts: list[Any]) -> tuple[Any, Future[bytes]]:
         from uuid import uuid4
 
-        shares = self._shares or Shares(self._put)
-        payload, parts = shares.packed(func)
-        key = f"{func.name}-{uuid4().hex}"
+        key = f"{name}-{uuid4().hex}"
         there = self.client.submit(run, payload, *parts, key=key, pure=False, **self.submit_kwargs)
         here: Future[bytes] = Future()
-        self._sent[here] = there
-        if callback is not None:
-            here.add_done_callback(callback)
         self.client.loop.add_callback(self._fetch, here, there)
-        return here
+        return there, here
 
     async def _fetch(self, here: Future[bytes], there: Any) -> None:
         """Bring a result as soon as it is there, and again if it is lost on its way with a worker."""
@@ -126,29 +116,14 @@ class DaskBackend(ExecutorBackend):
         except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
             here.set_exception(error)
 
-    def retrieve_result_callback(self, out: Any) -> Any:
-        """Return what became of a batch."""
-        self._sent.pop(out, None)
-        return results(out.result())
+    def _cancel(self, there: list[Any]) -> None:
+        # What runs goes on: dask cannot end it.
+        self.client.cancel(there)
 
-    def abandon(self, jobs: Iterable[Any]) -> None:
-        """Cancel batches; dask cannot end what runs."""
-        there = [self._sent.pop(job, None) for job in jobs]
-        self.client.cancel([each for each in there if each is not None])
-
-    def explain(self, error: BaseException, function: Any, args: Any, kwargs: Any) -> BaseException | None:
-        """Return the exception for a task whose worker died, None if it did not."""
+    def _is_death(self, error: BaseException) -> bool:
         from distributed import KilledWorker
 
-        if not isinstance(error, KilledWorker):
-            return None
-        from retain._parallel import failures
-
-        lost: BaseException = failures.TerminatedWorkerError(
-            f"{failures.called(function, args, kwargs)} lost its dask worker: {error}"
-        )
-        lost.__cause__ = error
-        return lost
+        return isinstance(error, KilledWorker)
 
     def get_nested_backend(self) -> tuple[Any, int | None]:
         """Return this backend: the cluster runs nested calls as well."""

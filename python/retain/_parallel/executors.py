@@ -44,6 +44,20 @@ class ExecutorBackend(AutoBatchingMixin, ParallelBackendBase):
         """Return how many tasks are to be submitted together; to threads, one."""
         return 1 if self.uses_threads else super().compute_batch_size()
 
+    def configure(
+        self, n_jobs: int = 1, parallel: Any = None, prefer: Any = None, require: Any = None, **backend_kwargs: Any
+    ) -> int:
+        """Make ready."""
+        asked = {name: backend_kwargs.get(name) for name in ("initializer", "idle_worker_timeout")}
+        asked["memory_limit"] = getattr(parallel, "memory_limit", None)
+        for name, value in asked.items():
+            if value is not None:
+                raise ValueError(
+                    f"{name} is {value!r}, but the workers of {type(self).__name__} are not retain's: tell it to what "
+                    "starts them"
+                )
+        return super().configure(n_jobs, parallel, prefer, require, **backend_kwargs)
+
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """Return how many tasks the executor runs at once, or the fewer that are asked for."""
         if n_jobs == 0:

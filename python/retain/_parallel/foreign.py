@@ -78,6 +78,11 @@ class ForeignEngine:
         self.timed_out = 0
         self.busy_ns = 0
 
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes that the backend sent once for many tasks."""
+        return int(getattr(self._backend, "shared_bytes", 0))
+
     def begin(self, tasks: Iterator[Task], lookup: Mapping[type, Lookup]) -> None:
         """Take the tasks on."""
         self._tasks = tasks
