@@ -142,11 +142,14 @@ def test_functions_without_a_name_are_called_what_they_are(tmp_path):
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
     path = tmp_path / "run.json"
     path.write_text("old")
+    # Written into, the old file would change under its other name as well.
+    (tmp_path / "other.json").hardlink_to(path)
     seen = []
     Parallel(trace=path, **THREADS)([delayed(lambda: seen.append(path.read_text()))()])
     assert seen == ["old"]
     assert len(tasks(path)) == 1
-    assert [each.name for each in tmp_path.iterdir()] == ["run.json"]
+    assert (tmp_path / "other.json").read_text() == "old"
+    assert {each.name for each in tmp_path.iterdir()} == {"run.json", "other.json"}
 
 
 def test_a_folder_that_is_not_there_is_told_before_anything_runs(tmp_path):
