@@ -36,8 +36,41 @@ fn main() {
                 micros(each)
             );
         }
+        unequal(&pool, workers);
         pool.shutdown();
     }
+}
+
+/// How near the makespan of unequal tasks comes to an even share of their sum.
+#[expect(clippy::cast_precision_loss, reason = "a figure")]
+fn unequal(pool: &Pool, workers: usize) {
+    let run = run(pool, Window::Auto);
+    let mut outcomes = Vec::new();
+    let (mut sum, mut tasks, mut turn) = (0, 0, 1_u64);
+    let begun = Instant::now();
+    while tasks < 100 {
+        turn = turn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let milliseconds = 1 + (turn >> 33) % 100;
+        sum += milliseconds;
+        tasks += 1;
+        let task = Task {
+            definition: None,
+            payload: Payload::from(format!("s{milliseconds}").into_bytes()),
+            tag: 0,
+        };
+        run.submit(task).expect("an open run");
+    }
+    while outcomes.len() < tasks {
+        match run.outcomes(Duration::MAX, &mut outcomes) {
+            Ok(()) | Err(Error::Interrupted) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let ideal = sum as f64 / 1e3 / workers as f64;
+    println!(
+        "  100 tasks of 1 to 100 ms       {:8.1} % of the ideal",
+        100.0 * ideal / begun.elapsed().as_secs_f64()
+    );
 }
 
 fn cold(workers: usize) {
