@@ -52,6 +52,19 @@ fn the_death_of_a_worker_costs_only_the_task_that_it_ran() {
 }
 
 #[test]
+fn what_a_task_has_started_dies_with_its_worker() {
+    for starter in [spawn(), zygote()] {
+        let pool = Pool::new(Settings::new(starter, 1)).unwrap();
+        let run = run(&pool);
+        let child: i32 = answers(&run, ["C".into()])[0].parse().unwrap();
+        assert!(lives(child));
+        run.submit(task(0, "k9")).unwrap();
+        all(&run, 1);
+        until("it dies", || !lives(child));
+    }
+}
+
+#[test]
 fn answers_that_were_not_sent_outlive_their_worker() {
     let pool = pool(1);
     let run = run(&pool);

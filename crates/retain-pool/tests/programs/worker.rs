@@ -83,9 +83,9 @@ fn parent(starts: &Starter) -> Result<(), Box<dyn std::error::Error>> {
     println!();
     std::io::stdout().flush()?;
     // A child has copies of all sockets; it says nothing of its parent's end.
+    let parent = std::process::id();
     // SAFETY: the child only waits, until it is orphaned.
     if std::env::args().len() > 2 && unsafe { libc::fork() } == 0 {
-        let parent = std::os::unix::process::parent_id();
         while std::os::unix::process::parent_id() == parent {
             std::thread::sleep(Duration::from_millis(10));
         }
