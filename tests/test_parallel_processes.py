@@ -99,6 +99,23 @@ def test_all_kinds_of_callables_travel():
     assert run(delayed("abc".index)(c) for c in "abc") == [0, 1, 2]
 
 
+class Number(int):
+    pass
+
+
+def test_small_values_travel_exactly():
+    values = [
+        0, -1, 2**31, -(2**63), 2**63 - 1, 2**63, -(2**63) - 1, 10**40, True, False, None, 0.0, -0.0, float("inf"),
+        1e-320, "", "text", "ä€😀", "\ud800", "x" * 64, "x" * 65, "\0", (), (1,), [1], b"b", Number(3), 1j,
+    ]  # fmt: skip
+    for sent, back in zip(values, run(delayed(lambda x: (repr(x), x))(x) for x in values), strict=True):
+        assert back[0] == repr(sent)
+    for sent, back in zip(values, run(delayed(operator.itemgetter(0))([x]) for x in values), strict=True):
+        assert type(back) is type(sent)
+        assert repr(back) == repr(sent)
+    assert run([delayed(max)(*range(20)), delayed(max)(1, 2.5), delayed("-".join)("ab")]) == [19, 2.5, "a-b"]
+
+
 def test_named_arguments_travel():
     assert run(delayed(dict)([(1, i)], a=i) for i in range(3)) == [{1: i, "a": i} for i in range(3)]
     assert run(delayed(sorted)([3, 1, 2], reverse=True) for _ in range(3)) == [[3, 2, 1]] * 3

@@ -5,9 +5,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use retain_pool::Mapped;
 
+use super::atoms;
 use super::pickle::Pickle;
 use super::region::Region;
-use super::wire::APART;
+use super::wire::{APART, ATOM, ATOMS};
 
 /// What the other end sent: what it is, and the object.
 pub(super) fn decoded<'py>(
@@ -21,6 +22,15 @@ pub(super) fn decoded<'py>(
         let empty = PyRuntimeError::new_err("an empty message came from a process of the pool");
         return (u8::MAX, Err(empty));
     };
+    let atoms = match head {
+        ATOMS => Some(atoms::all(py, inside).map(Bound::into_any)),
+        ATOM => Some(atoms::one(py, &mut &*inside)),
+        _ => None,
+    };
+    if let Some(object) = atoms {
+        let broken = || PyRuntimeError::new_err("a broken message came from a process of the pool");
+        return (head, object.ok_or_else(broken));
+    }
     let object = if buffers.is_empty() {
         pickle.loads(py, PyBytes::new(py, inside).as_any())
     } else {

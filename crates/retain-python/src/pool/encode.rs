@@ -9,10 +9,11 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 use retain_pool::{Arena, Buffer, Definition, Payload};
 use smallvec::SmallVec;
 
+use super::atoms;
 use super::collector::Collector;
 use super::pickle::{Pickle, mentions};
 use super::shares::Shares;
-use super::wire::{APART, ARGS, ARGS_KWARGS, OBJECT, WHOLE};
+use super::wire::{APART, ARGS, ARGS_KWARGS, ATOMS, OBJECT, WHOLE};
 use crate::object::Obj;
 
 /// A longer pickle travels in shared memory.
@@ -201,6 +202,17 @@ impl Encoder {
         let py = task.py();
         let (function, args, kwargs) = parts(task)?;
         let definition = self.definition(&function, run)?;
+        if definition.is_some() && kwargs.is_empty() {
+            let mut bytes = Vec::with_capacity(32);
+            bytes.push(ATOMS);
+            if atoms::put_all(&args, &mut bytes) {
+                return Ok(Encoded {
+                    definition,
+                    payload: Payload::from(bytes),
+                    places: Places::new(),
+                });
+            }
+        }
         let sharing = Sharing::Remembered(&mut self.shares);
         let (payload, places) = if definition.is_none() {
             self.pickler

@@ -1,5 +1,6 @@
 //! Worker processes, for Python: the loops that each task passes through.
 
+mod atoms;
 mod collector;
 mod decode;
 mod encode;
@@ -27,6 +28,8 @@ mod wire {
     pub(super) const ARGS_KWARGS: u8 = 1;
     /// A task: the pickle of a function and all its arguments.
     pub(super) const WHOLE: u8 = 2;
+    /// A task: its positional arguments, none of which need be pickled.
+    pub(super) const ATOMS: u8 = 4;
     /// What is no task: the pickle of one object.
     pub(super) const OBJECT: u8 = 3;
 
@@ -40,6 +43,9 @@ mod wire {
     pub(super) const UNSENDABLE: u8 = 3;
     /// An answer: why the run could not begin in this worker.
     pub(super) const BROKEN: u8 = 4;
+
+    /// An answer: a result that need not be pickled.
+    pub(super) const ATOM: u8 = 5;
 
     /// Set where the pickle is the first buffer.
     pub(super) const APART: u8 = 0x80;

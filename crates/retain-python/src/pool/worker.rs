@@ -10,12 +10,15 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 use retain_pool::worker::{Answer, Handler, Out, Parcel, serve};
 use retain_pool::{Buffer, Mapped, Payload};
 
+use super::atoms;
 use super::decode::decoded;
 use super::encode::{Pickler, Sharing};
 use super::output::{Within, flush};
 use super::pickle::Pickle;
 use super::raised;
-use super::wire::{APART, ARGS, ARGS_KWARGS, BROKEN, DONE, RAISED, UNREADABLE, UNSENDABLE, WHOLE};
+use super::wire::{
+    APART, ARGS, ARGS_KWARGS, ATOM, ATOMS, BROKEN, DONE, RAISED, UNREADABLE, UNSENDABLE, WHOLE,
+};
 use crate::object::{Obj, owned_or_error};
 
 /// A longer report of a failure travels in shared memory.
@@ -145,6 +148,11 @@ impl Worker {
         };
         drop((function, args, kwargs));
         let result = result.map_err(|error| (RAISED, self.report(py, error)))?;
+        let mut bytes = Vec::with_capacity(16);
+        bytes.push(ATOM);
+        if atoms::put(&result, &mut bytes) {
+            return Ok(Payload::from(bytes));
+        }
         let arena = out.arena().clone();
         let payload = ready.pickler.payload(DONE, &result, &arena, Sharing::Once);
         let payload = payload.map_err(|error| (UNSENDABLE, self.report(py, error)));
@@ -171,7 +179,7 @@ impl Ready {
         let (head, object) = decoded(py, pickle, task.bytes, buffers, self.private);
         let object = object?;
         match (head, known) {
-            (ARGS, Some(function)) => Ok((function, object.cast_into()?, None)),
+            (ARGS | ATOMS, Some(function)) => Ok((function, object.cast_into()?, None)),
             (ARGS_KWARGS, Some(function)) => {
                 let (args, kwargs) = object.extract()?;
                 Ok((function, args, Some(kwargs)))
