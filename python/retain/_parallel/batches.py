@@ -10,6 +10,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from retain._parallel.engine import DONE, FAILED
+from retain._parallel.pickling import by_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -109,20 +110,12 @@ def packed(value: Any) -> bytes:
     except Exception:  # noqa: BLE001 - each type has its own way to refuse
         payload = b""
     # By name, what is in `__main__` would be looked for in the worker's `__main__`.
-    if payload and b"__main__" not in payload and not _by_value():
+    if payload and b"__main__" not in payload and not by_value():
         return payload
     import cloudpickle
 
     pickled: bytes = cloudpickle.dumps(value, protocol=5)
     return pickled
-
-
-def _by_value() -> bool:
-    """Whether the user asked for modules whose functions travel by value."""
-    import sys
-
-    cloudpickle = sys.modules.get("cloudpickle")
-    return bool(cloudpickle and cloudpickle.list_registry_pickle_by_value())
 
 
 class Answer(NamedTuple):

@@ -102,9 +102,11 @@ def _named(action: str, message: Any, category: Any, module: Any, lineno: int) -
 
 def _levels() -> tuple[int, int, list[tuple[str, int, bool]]] | None:
     """Return the levels of the loggers; None if nothing is logged in this program."""
-    logging = sys.modules.get("logging")
-    if logging is None:
+    if "logging" not in sys.modules:
         return None
+    # Another thread may be importing it: this waits for it.
+    import logging
+
     manager = logging.root.manager
     loggers = [
         (name, logger.level, bool(logger.disabled))

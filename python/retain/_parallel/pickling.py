@@ -35,8 +35,9 @@ def dumps(value: Any, buffer_callback: Callable[[Any], Any] | None) -> bytes:
 
 def by_value() -> bool:
     """Whether functions of some modules were asked to travel by value, which only cloudpickle knows."""
-    cloudpickle = sys.modules.get("cloudpickle")
-    return bool(cloudpickle and cloudpickle.list_registry_pickle_by_value())
+    # Another thread may be importing it.
+    registry = getattr(sys.modules.get("cloudpickle"), "list_registry_pickle_by_value", None)
+    return bool(registry and registry())
 
 
 def _make_pickler() -> type:
@@ -51,7 +52,7 @@ def _make_pickler() -> type:
 
                 return variable, place(obj)
             numpy = sys.modules.get("numpy")
-            if numpy is not None and isinstance(obj, numpy.ndarray):
+            if isinstance(obj, getattr(numpy, "ndarray", ())):
                 found = _mapped(obj, numpy)
                 if found is not None:
                     return found

@@ -100,8 +100,7 @@ def _is_large(value: Any, threshold: int) -> bool:
     kind = type(value)
     if kind is bytes:
         return len(value) >= threshold
-    numpy = sys.modules.get("numpy")
-    if numpy is None or kind is not numpy.ndarray:
+    if kind is not getattr(sys.modules.get("numpy"), "ndarray", None):
         return False
     return bool(value.nbytes >= threshold and not value.dtype.hasobject)
 
