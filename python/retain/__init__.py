@@ -10,7 +10,7 @@ keep values in files, `Memory` the results of functions.
 from retain._cache import Cache
 from retain._lru import cache, cached_property, lru_cache
 from retain._memoize import memoize
-from retain._retain import hash, identity
+from retain._retain import delayed, hash, identity
 
 __all__ = [
     "Cache",
@@ -73,7 +73,6 @@ _LATER = {
     "UnsafeFileError": "retain._files.errors",
     "UntrustedFolderError": "retain._memory.errors",
     "cpu_count": "retain._parallel.cores",
-    "delayed": "retain._parallel.delayed",
     "dump": "retain._files.dump",
     "effective_n_jobs": "retain._parallel.config",
     "expires_after": "retain._memory.expiry",

@@ -2,7 +2,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pickle import PickleBuffer
-from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, final
+from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeAlias, TypeVar, final
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -32,6 +32,7 @@ __all__ = [
     "Tier",
     "ZygoteServer",
     "after_fork_in_child",
+    "delayed",
     "digest",
     "digest_of",
     "emit",
@@ -49,6 +50,8 @@ __all__ = [
     "write",
 ]
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 _Rules: TypeAlias = dict[str, Any]
@@ -124,6 +127,9 @@ def after_fork_in_child() -> None: ...
 def digest(obj: object, code: bool = False, opaque: list[str] | None = None) -> bytes: ...
 def digest_of(value: object, /) -> bytes: ...
 def forget_handlers() -> None: ...
+def delayed(
+    function: Callable[_P, _R], /
+) -> Callable[_P, tuple[Callable[_P, _R], tuple[Any, ...], dict[str, Any]]]: ...
 def hash(obj: object, hash_name: Literal["blake3", "sha1", "md5"] = "blake3", coerce_mmap: bool = False) -> str: ...
 def identity(
     function: Callable[..., Any],

@@ -22,7 +22,6 @@ from retain._parallel.config import (
     parallel_config,
 )
 from retain._parallel.cores import cpu_count, multiprocessing_allowed
-from retain._parallel.delayed import delayed
 from retain._parallel.expressions import eval_expr
 from retain._parallel.parallel import Parallel
 from retain._parallel.registry import (
@@ -34,6 +33,7 @@ from retain._parallel.registry import (
     MAYBE_AVAILABLE_BACKENDS,
     register_parallel_backend,
 )
+from retain._retain import delayed
 
 if multiprocessing_allowed():
     import multiprocessing as mp

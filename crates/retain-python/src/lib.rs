@@ -11,6 +11,7 @@ mod callable;
 mod compare;
 mod compute;
 mod content;
+mod delayed;
 mod ending;
 mod files;
 mod guards;
@@ -73,6 +74,8 @@ mod _retain {
 
     #[pymodule_export]
     use super::content::Content;
+    #[pymodule_export]
+    use super::delayed::delayed;
     #[pymodule_export]
     use super::files::{Block, Reader, Reducer, Sink, Strided};
     #[pymodule_export]
