@@ -131,8 +131,9 @@ def _settle_environment(environ: dict[str, str]) -> None:
 
 def _settle_filters(told: list[Any]) -> None:
     found = [entry for entry in map(_filter, told) if entry is not None]
+    # The way of all Pythons to have forgotten what was shown before.
+    warnings.simplefilter("default", append=True)
     warnings.filters[:] = found  # type: ignore[index]
-    warnings._filters_mutated()  # type: ignore[attr-defined]
     _Settled.told_filters, _Settled.filters = told, found
 
 
