@@ -12,6 +12,7 @@ import gc
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -73,13 +74,14 @@ def state():
     """What the program has of all that can leak."""
     gc.collect()
     below = tree()
+    mine = re.compile(rf"(?<!\d){os.getpid()}(?!\d)")
     return {
         "descriptors": len(os.listdir("/proc/self/fd")),  # noqa: PTH208
         "threads": threading.active_count(),
         "native threads": len(os.listdir("/proc/self/task")),  # noqa: PTH208
         "processes": len(below),
         "shared MB": round(shared([os.getpid(), *below]) / 1e6),
-        "in /dev/shm": sum(str(os.getpid()) in path.name for path in Path("/dev/shm").iterdir()),  # noqa: S108
+        "in /dev/shm": sum(bool(mine.search(path.name)) for path in Path("/dev/shm").iterdir()),  # noqa: S108
         "in TMPDIR": sum(path.is_file() for path in Path(tempfile.gettempdir()).rglob("*")),
     }
 
