@@ -82,6 +82,7 @@ def overhead(quick):
     shapes = {
         "a warm call of 2 tasks": (2, {}, 1, Bounds(400, 25)),
         "2,000 tasks, batch_size=1": (2000, {"batch_size": 1}, 2000, Bounds(20, 15)),
+        "5,000 tasks, batches as they come": (5000, {}, 5000, Bounds(2, 5)),
         "50,000 tasks, batches as they come": (50_000, {}, 50_000, Bounds(2, 5)),
     }
     for name, (count, options, per, bounds) in shapes.items():
