@@ -7,6 +7,7 @@ features of `digits.py`.
 from __future__ import annotations
 
 import itertools
+import signal
 import sys
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def main(features_in: str, scores_in: str, model_in: str) -> None:
 
 
 if __name__ == "__main__":
+    # A shell has it ignored by what it starts in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     Path(sys.argv[2]).mkdir(parents=True, exist_ok=True)
     try:
         main(*sys.argv[1:])

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).parent
-PRELUDE = "from seen import *\n"
+# A shell has Ctrl-C ignored by what it starts in the background, such as a run of the tests.
+PRELUDE = "from seen import *\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
 LIBRARIES = ("joblib", "retain")
 GRACE = 2.0
 """Seconds after the end of a program in which all that it made must be gone."""
@@ -102,7 +103,7 @@ class Program:
         end = time.monotonic() + timeout
         while not all((self.folder / name).exists() for name in names):
             if self.process.poll() is not None or time.monotonic() > end:
-                raise TimeoutError(f"the program did not come so far: {self.process.communicate()}")
+                raise TimeoutError(f"the program did not come so far, it showed {self.end(0)}")
             time.sleep(0.005)
 
     def interrupt(self):
