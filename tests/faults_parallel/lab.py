@@ -99,11 +99,11 @@ class Program:
         return {path.name for path in SHARED.iterdir()} if SHARED.exists() else set()
 
     def wait_for(self, *names, timeout=30):
-        """Return when the program has left these marks."""
+        """Return when the program has left these marks; else what it showed is raised."""
         end = time.monotonic() + timeout
         while not all((self.folder / name).exists() for name in names):
             if self.process.poll() is not None or time.monotonic() > end:
-                raise TimeoutError(f"the program did not come so far, it showed {self.end(0)}")
+                raise TimeoutError(*self.end(0))
             time.sleep(0.005)
 
     def interrupt(self):
