@@ -8,6 +8,7 @@ ratios within each round; among threads, "loky" stands for joblib's threading.
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -56,7 +57,9 @@ def add(table, name, times, bounds, unit=1e3, peers=PEERS):
 def child(verb, peer):
     """Measure something in a process of its own."""
     command = [sys.executable, str(HERE / "parallel_child.py"), verb, peer]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    # What pip installs is compiled, what is developed here may not be.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=environment)
     return json.loads(done.stdout)
 
 

@@ -281,6 +281,8 @@ def test_a_timeout_that_cannot_be_kept_is_told():
     assert len(told) == 1
     with pytest.warns(UserWarning, match="task_timeout=1.0 in Parallel, but it will not be used"):
         Parallel(n_jobs=2, backend="threading", task_timeout=1)(delayed(square)(i) for i in range(3))
+    with pytest.warns(UserWarning, match="memory_limit=1000000000 in Parallel, but it will not be used"):
+        Parallel(n_jobs=2, backend="threading", memory_limit=10**9)(delayed(square)(i) for i in range(3))
 
 
 def test_a_task_may_raise_what_ends_programs():

@@ -249,6 +249,7 @@ def test_processors_are_those_one_may_use(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(48)), raising=False)
     monkeypatch.setattr(cores, "_CGROUP", str(tmp_path))
     cores._quota.cache_clear()
+    cores._logical.cache_clear()
     try:
         assert cpu_count() == 48
         monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "5")
@@ -266,6 +267,7 @@ def test_processors_are_those_one_may_use(monkeypatch, tmp_path):
         monkeypatch.setenv("JOBLIB_MULTIPROCESSING", "0")
         assert cpu_count() == 1
     finally:
+        cores._logical.cache_clear()
         cores._quota.cache_clear()
 
 

@@ -48,11 +48,17 @@ def cpu_count(only_physical_cores: bool = False) -> int:
     """
     if not multiprocessing_allowed():
         return 1
-    logical = os.cpu_count() or 1
+    logical = _logical()
     allowed = max(1, min(_bound_to(logical), _quota(logical), _told(logical)))
     if not only_physical_cores or allowed < logical:
         return allowed
     return _physical() or allowed
+
+
+@cache
+def _logical() -> int:
+    # The system reads a file for it, each time.
+    return os.cpu_count() or 1
 
 
 def _told(logical: int) -> int:

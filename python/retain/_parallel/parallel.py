@@ -320,7 +320,7 @@ class Parallel(Talking):
         """Return the call in progress, and its tasks."""
         backend = self._backend
         if runs_here or not getattr(backend, "limits_tasks", False):
-            self._warn_of_task_timeout()
+            self._warn_of_limits()
         engine: Engine
         if runs_here:
             engine = SequentialEngine(call)
@@ -371,15 +371,16 @@ class Parallel(Talking):
             trace = Trace(self.trace)
         return watching(self, bar, trace, calls_back=getattr(engine, "calls_back", False))
 
-    def _warn_of_task_timeout(self) -> None:
-        if self.task_timeout is not None:
-            warn(
-                f"The backend class {type(self._backend).__name__!r} does not support task_timeout. You have set "
-                f"task_timeout={self.task_timeout} in Parallel, but it will not be used: only worker processes can be "
-                "ended.",
-                UserWarning,
-                stacklevel=5,
-            )
+    def _warn_of_limits(self) -> None:
+        for name in ("task_timeout", "memory_limit"):
+            limit = getattr(self, name)
+            if limit is not None:
+                warn(
+                    f"The backend class {type(self._backend).__name__!r} does not support {name}. You have set "
+                    f"{name}={limit} in Parallel, but it will not be used: only worker processes can be ended.",
+                    UserWarning,
+                    stacklevel=5,
+                )
 
     def _listed(self, gathering: Gathering, tasks: Iterator[Task]) -> list[Any]:
         try:

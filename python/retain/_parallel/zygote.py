@@ -27,7 +27,7 @@ def main(wanted: list[str]) -> None:
     load(wanted)
     from retain._parallel import worker
 
-    gc.collect()
+    # What is here stays for good; to look for garbage first takes longer than all of it is worth.
     gc.freeze()
     # If the program is gone while it is spoken to, its workers are dead by then.
     with suppress(OSError):
