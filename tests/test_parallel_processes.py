@@ -374,7 +374,7 @@ def test_what_cannot_be_pickled_is_told_of():
     with pytest.raises(pickle.PicklingError, match="Could not pickle the task to send it to the workers") as caught:
         run([delayed(square)(threading.Lock())])
     assert "lock" in str(caught.value.__cause__)
-    with pytest.raises(pickle.PicklingError, match=r"the result of allocate_lock\(\)"):
+    with pytest.raises(pickle.PicklingError, match=r"the result of (allocate_)?lock\(\)"):
         run([delayed(threading.Lock)()])
     # The workers go on.
     assert run(delayed(square)(i) for i in range(3)) == [0, 1, 4]

@@ -122,13 +122,20 @@ def _told_by_importlib(top: str) -> tuple[str, str] | None:
     from importlib import metadata
 
     try:
-        return top, str(metadata.version(top))
+        return top, _told(metadata.distribution(top), "Version")
     except (metadata.PackageNotFoundError, ValueError):
         pass
-    found = sorted({(each.name, each.version) for each in metadata.distributions() if _has(each, top)})
+    distributions = [each for each in metadata.distributions() if _has(each, top)]
+    found = sorted({(_told(each, "Name"), _told(each, "Version")) for each in distributions})
     if not found:
         return None
     return " ".join(name for name, _ in found), " ".join(version for _, version in found)
+
+
+def _told(distribution: Distribution, header: str) -> str:
+    # Not `distribution.version`, which warns where the metadata lack it.
+    found = distribution.metadata
+    return found[header] if header in found else str(None)
 
 
 def _has(distribution: Distribution, top: str) -> bool:
