@@ -329,13 +329,11 @@ class _ProcessesBackend(AutoBatchingMixin, ParallelBackendBase):
 
     def _told(self, call: Call, options: dict[str, Any]) -> Call:
         """Return a call with what the backend was told."""
-        context = options.get("context")
         return call._replace(
             initializer=options.get("initializer"),
             initargs=tuple(options.get("initargs") or ()),
             idle=options.get("idle_worker_timeout") or 300.0,
             inner_max_num_threads=self.inner_max_num_threads,
-            method=None if context is None else context.get_start_method(),
             kind=type(self).__name__,
         )
 

@@ -59,8 +59,6 @@ class Call(NamedTuple):
         After how many seconds without a task a worker leaves.
     detailed : bool
         Whether outcomes say where and when.
-    method : str or None
-        How processes are started: "fork", "forkserver", "spawn"; None for the best way.
     kind : str
         The name of the backend's class.
     parallel : object
@@ -82,7 +80,6 @@ class Call(NamedTuple):
     inner_max_num_threads: int | None = None
     idle: float = 300.0
     detailed: bool = False
-    method: str | None = None
     kind: str = "LokyBackend"
     parallel: Any = None
 
