@@ -1,6 +1,7 @@
 """What a `Parallel` takes that was not told: what was given goes before the context, and that before the default."""
 
 import concurrent.futures
+import multiprocessing
 import os
 import sys
 import threading
@@ -331,8 +332,9 @@ class Workers:
 
     made: ClassVar[list] = []
 
-    def __init__(self, n_jobs, environment, *, memory_limit, idle):
+    def __init__(self, n_jobs, environment, *, memory_limit, idle, spawns):
         self.n_jobs, self.environment, self.memory_limit, self.idle = n_jobs, environment, memory_limit, idle
+        self.spawns = spawns
         self.is_shut = False
         self.made.append(self)
 
@@ -393,6 +395,20 @@ def test_workers_are_not_shared_between_configurations(pools, monkeypatch):
     Parallel(n_jobs=4)
     assert Workers.made[-1].environment["OMP_NUM_THREADS"] == "7"
     assert len(pools._kept) == 4
+
+
+def test_workers_are_not_shared_between_start_methods(pools, monkeypatch):
+    def spawns(**options):
+        Parallel(n_jobs=4, **options)
+        return [made.spawns for made in Workers.made]
+
+    assert spawns() == [False]
+    assert spawns(context=multiprocessing.get_context("forkserver")) == [False]
+    assert spawns(context=multiprocessing.get_context("spawn")) == [False, True]
+    assert spawns(backend=multiprocessing.get_context("spawn")) == [False, True]
+    monkeypatch.setenv("JOBLIB_START_METHOD", "spawn")
+    assert spawns(backend="multiprocessing") == [False, True]
+    assert spawns() == [False, True]
 
 
 def test_workers_are_started_by_no_worker(pools, monkeypatch):

@@ -13,6 +13,11 @@ from contextlib import contextmanager
 RETAIN = os.environ["FAULTS_LIBRARY"] == "retain"
 library = importlib.import_module(os.environ["FAULTS_LIBRARY"])
 Parallel, delayed = library.Parallel, library.delayed
+if "FAULTS_START_METHOD" in os.environ:
+    from functools import partial
+    from multiprocessing import get_context
+
+    Parallel = partial(Parallel, context=get_context(os.environ["FAULTS_START_METHOD"]))
 FOLDER = pathlib.Path(os.environ["FAULTS_FOLDER"])
 
 

@@ -334,6 +334,7 @@ class _ProcessesBackend(AutoBatchingMixin, ParallelBackendBase):
             initargs=tuple(options.get("initargs") or ()),
             idle=options.get("idle_worker_timeout") or 300.0,
             inner_max_num_threads=self.inner_max_num_threads,
+            spawns=_spawns(options.get("context")),
             kind=type(self).__name__,
         )
 
@@ -346,6 +347,18 @@ class _Workers:
 
     def terminate(self) -> None:
         """Do nothing."""
+
+
+def _spawns(context: Any) -> bool:
+    """Whether a context of multiprocessing asks for new interpreters; all others mean what is best here."""
+    if context is None:
+        return False
+    if not hasattr(context, "get_start_method"):
+        raise TypeError(
+            f"context is {context!r}, but it must be a context of multiprocessing, such as "
+            "multiprocessing.get_context('spawn')"
+        )
+    return bool(context.get_start_method() == "spawn")
 
 
 def _is_daemon() -> bool:

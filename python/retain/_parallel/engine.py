@@ -59,6 +59,8 @@ class Call(NamedTuple):
         After how many seconds without a task a worker leaves.
     detailed : bool
         Whether outcomes say where and when.
+    spawns : bool
+        Whether each worker process is a new interpreter, however else processes are started here.
     kind : str
         The name of the backend's class.
     parallel : object
@@ -80,6 +82,7 @@ class Call(NamedTuple):
     inner_max_num_threads: int | None = None
     idle: float = 300.0
     detailed: bool = False
+    spawns: bool = False
     kind: str = "LokyBackend"
     parallel: Any = None
 

@@ -68,6 +68,7 @@ def pool_of(call: Call) -> Any:
         *environment.values(),
         call.memory_limit,
         call.idle,
+        call.spawns,
         None if call.initializer is None else _pickled((call.initializer, call.initargs)),
     )
     with _guard:
@@ -75,7 +76,9 @@ def pool_of(call: Call) -> Any:
         if pool is None:
             from retain._parallel.processes import pool as new_pool
 
-            pool = _kept[key] = new_pool(call.n_jobs, environment, memory_limit=call.memory_limit, idle=call.idle)
+            pool = _kept[key] = new_pool(
+                call.n_jobs, environment, memory_limit=call.memory_limit, idle=call.idle, spawns=call.spawns
+            )
             while len(_kept) > _MOST:
                 _kept.popitem(last=False)
         else:

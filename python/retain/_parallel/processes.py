@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from retain._parallel.engine import Call
 
 
-def pool(n_jobs: int, environment: dict[str, str], *, memory_limit: int | None, idle: float) -> _retain.Pool:
+def pool(
+    n_jobs: int, environment: dict[str, str], *, memory_limit: int | None, idle: float, spawns: bool
+) -> _retain.Pool:
     """
     Begin to start worker processes, and do not wait for them.
 
@@ -28,12 +30,13 @@ def pool(n_jobs: int, environment: dict[str, str], *, memory_limit: int | None, 
         How many bytes of memory a worker may have.
     idle : float
         After how many seconds without a task a worker leaves.
+    spawns : bool
+        Whether each worker is a new interpreter where it could be forked.
     """
-    forks = sys.platform == "linux"
-    module = "retain._parallel.zygote" if forks else "retain._parallel.worker"
+    forks = sys.platform == "linux" and not spawns
+    start = f"zygote import main; main({preload.names()!r})" if forks else "worker import spawned; spawned()"
     # The interpreter finds retain where this one has.
-    program = f"import sys; sys.path[:] = {sys.path!r}; from {module} import main; "
-    program += f"main({preload.names()!r})" if forks else "main(None, None)"
+    program = f"import sys; sys.path[:] = {sys.path!r}; from retain._parallel.{start}"
     return _retain.Pool(
         [sys.executable, *_flags(), "-c", program],
         environment,

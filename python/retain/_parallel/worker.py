@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import warnings
+from contextlib import suppress
 from contextvars import Context
 from pickle import loads
 from typing import Any
@@ -15,7 +16,7 @@ from retain._parallel.cores import WORKER_VARIABLES
 from retain._parallel.pickling import dumps
 from retain._parallel.remote import packed
 
-__all__ = ["activate", "begin", "dumps", "main", "packed"]
+__all__ = ["activate", "begin", "dumps", "main", "packed", "spawned"]
 
 # The initializers that were called in this process.
 _initialized: set[bytes] = set()
@@ -33,6 +34,13 @@ class _Settled:
     told_filters: list[Any] | None = None
     filters: list[Any] | None = None
     levels: Any = None
+
+
+def spawned() -> None:
+    """Serve the program that started this interpreter as a worker."""
+    # If the program is gone while it is spoken to, nobody is left to be told.
+    with suppress(OSError):
+        main(int(os.environ["RETAIN_WORKER"]), None)
 
 
 def main(index: int, socket: int | None) -> None:
