@@ -91,8 +91,8 @@ class Parallel(Talking):
     trace : str or os.PathLike, optional
         The name of a file that is to tell when and where each task ran, for Perfetto or Chrome's tracing.
     **backend_kwargs
-        Goes to the backend. Worker processes are new interpreters with ``context=multiprocessing.get_context("spawn")``,
-        as joblib's users say it; all other contexts mean the fastest way.
+        Goes to the backend. With ``context=multiprocessing.get_context("spawn")``, worker processes are new
+        interpreters; all other contexts of multiprocessing mean the fastest way.
 
     Attributes
     ----------
