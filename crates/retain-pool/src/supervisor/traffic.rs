@@ -32,7 +32,10 @@ impl State {
         let mut came = false;
         for event in events {
             if event.key == LEADER {
-                self.leader_wake.clear();
+                // Seen by another thread, it is left to whoever leads, who may not have woken by it yet.
+                if self.leader.is_none() {
+                    self.leader_wake.clear();
+                }
                 continue;
             }
             let Ok(index) = usize::try_from(event.key) else {
