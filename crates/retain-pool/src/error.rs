@@ -26,7 +26,7 @@ pub enum Error {
     /// More bytes than a frame can hold: large ones travel in buffers.
     #[error("more than 4 GB in one message: put large parts into buffers")]
     TooLarge,
-    /// A signal arrived while outcomes were waited for; call again once it is handled.
+    /// A signal arrived while outcomes were waited for, or may have: call again once it is handled.
     #[error("interrupted by a signal")]
     Interrupted,
     /// The pool was shut down, or belongs to the process that this one was forked from.

@@ -19,6 +19,7 @@
 //! ```
 #![cfg(unix)]
 
+mod alarm;
 mod bytes;
 mod channel;
 mod clock;
@@ -35,6 +36,7 @@ pub mod segment;
 mod settings;
 mod signal;
 pub mod slots;
+mod spin;
 pub mod starter;
 mod supervisor;
 mod wire;

@@ -46,6 +46,14 @@ impl Poller {
         modify(&self.0, fd, EventData::new_u64(key), flags)
     }
 
+    /// Whether it is waited for until there is something to read.
+    pub(crate) fn listen(&self, fd: impl AsFd, key: u64, listen: bool) {
+        use rustix::event::epoll::{EventData, EventFlags, modify};
+        let mut flags = EventFlags::empty();
+        flags.set(EventFlags::IN, listen);
+        let _ = modify(&self.0, fd, EventData::new_u64(key), flags);
+    }
+
     pub(crate) fn remove(&self, fd: impl AsFd) {
         let _ = rustix::event::epoll::delete(&self.0, fd);
     }
@@ -117,6 +125,33 @@ impl Poller {
         self.filter(&fd, key, true, wait)
     }
 
+    /// Whether it is waited for until there is something to read.
+    pub(crate) fn listen(&self, fd: impl AsFd, key: u64, listen: bool) {
+        let _ = self.filter(&fd, key, false, listen);
+    }
+
+    /// Tells of `key` once, so much later; `None` is never.
+    pub(crate) fn ring(&self, key: u64, after: Option<std::time::Duration>) {
+        use rustix::event::kqueue::{Event, EventFilter, EventFlags};
+        let flags = if after.is_some() {
+            EventFlags::ADD | EventFlags::ONESHOT
+        } else {
+            EventFlags::DELETE
+        };
+        // A time without milliseconds would be taken for whole seconds.
+        let timer = after.map(|after| after.max(std::time::Duration::from_millis(1)));
+        let timer = timer.map(|after| match after.subsec_millis() {
+            0 => after + std::time::Duration::from_millis(1),
+            _ => after,
+        });
+        let filter = EventFilter::Timer { ident: 0, timer };
+        let _ = self.change(Event::new(
+            filter,
+            flags,
+            key as usize as *mut std::ffi::c_void,
+        ));
+    }
+
     pub(crate) fn remove(&self, fd: impl AsFd) {
         let _ = self.filter(&fd, 0, false, false);
         let _ = self.filter(&fd, 0, true, false);
@@ -137,7 +172,7 @@ impl Poller {
         }
         let ready = events.iter().map(|event| Ready {
             key: event.udata() as usize as u64,
-            readable: matches!(event.filter(), EventFilter::Read(_)),
+            readable: !matches!(event.filter(), EventFilter::Write(_)),
             writable: matches!(event.filter(), EventFilter::Write(_)),
         });
         Ok(ready.collect())

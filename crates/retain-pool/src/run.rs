@@ -8,7 +8,6 @@ use crate::outcome::Outcome;
 use crate::payload::{Defined, Definition, Payload, Task};
 use crate::pool::Pool;
 use crate::settings::RunOptions;
-use crate::signal::Signal;
 
 /// A set of tasks that have something in common. Dropped, it is cancelled.
 #[derive(Debug)]
@@ -22,8 +21,7 @@ pub struct Run {
 
 impl Run {
     pub(crate) fn new(pool: Pool, options: RunOptions) -> Result<Self, Error> {
-        let signal = Signal::new().map_err(Error::io("cannot make an eventfd"))?;
-        let (place, wire) = pool.core().begin(options, Arc::new(signal))?;
+        let (place, wire) = pool.core().begin(options)?;
         Ok(Self { pool, place, wire })
     }
 
@@ -59,7 +57,7 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`Error::Interrupted`] if a signal arrived, [`Error::Closed`] after a shutdown or in a forked child,
+    /// [`Error::Interrupted`] if a signal arrived or may have, [`Error::Closed`] after a shutdown or in a forked child,
     /// [`Error::Start`] if no worker can be started.
     pub fn outcomes(&self, wait: Duration, into: &mut Vec<Outcome>) -> Result<(), Error> {
         self.pool.core().outcomes(self.place, wait, into)

@@ -18,17 +18,19 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use crate::alarm::Alarm;
 use crate::clock::now_ns;
 use crate::error::Error;
 use crate::fork::Generation;
 use crate::outcome::Outcome;
 use crate::payload::{Dropped, Task};
-use crate::poller::Poller;
+use crate::poller::{Poller, Ready};
 use crate::pool::WorkerInfo;
 use crate::process;
 use crate::segment::Arena;
 use crate::settings::{RunOptions, Settings};
 use crate::signal::Signal;
+use crate::spin::{SHORT_NS, spin};
 use crate::starter::link::Source;
 use crate::wire;
 
@@ -46,6 +48,8 @@ const ENOUGH_TO_SEND: usize = 32 << 10;
 const LEADER: u64 = u64::MAX;
 const WAKE: u64 = u64::MAX - 1;
 const ZYGOTE: u64 = u64::MAX - 2;
+const ALARM: u64 = u64::MAX - 3;
+const TRAFFIC: u64 = u64::MAX - 4;
 
 /// What the handles of a pool and its thread share.
 pub(crate) struct Core {
@@ -55,7 +59,7 @@ pub(crate) struct Core {
     definitions: AtomicU32,
     /// The sockets of the workers, and what wakes the leader.
     traffic: Arc<Poller>,
-    /// What the thread alone looks at.
+    /// What the thread waits for, and now and then the traffic.
     control: Arc<Poller>,
     wake: Arc<Signal>,
     state: Mutex<State>,
@@ -93,12 +97,15 @@ pub(super) struct State {
     /// How often somebody became the leader, and how many tasks were submitted.
     led: u64,
     submitted: u64,
+    /// How long the last leader waited.
+    waited_ns: u64,
     /// How many callers wait without reading.
     waiting: usize,
-    /// Whether the supervisor sleeps without looking at the traffic, until it is told to.
-    trusting: bool,
+    /// Whether the traffic wakes the supervisor.
+    watching: bool,
     /// When the supervisor wakes by itself.
     wakes_at_ns: u64,
+    alarm: Alarm,
     /// When it is to look for answers that were not sent; 0 for never.
     look_at_ns: u64,
     /// How often traffic came, in all and when the look was fixed.
@@ -126,6 +133,11 @@ impl Core {
         };
         add(&traffic, &leader_wake, LEADER)?;
         add(&control, &wake, WAKE)?;
+        let watched = control.add(&*traffic, TRAFFIC);
+        watched.map_err(Error::io("cannot watch the workers"))?;
+        let alarm = Alarm::new(&control, ALARM).map_err(Error::io("cannot make a timer"))?;
+        // It is to begin.
+        wake.raise();
         let arena = Arena::new();
         let dropped = Arc::new(Dropped::default());
         let state = State {
@@ -150,9 +162,11 @@ impl Core {
             leader: None,
             led: 0,
             submitted: 0,
+            waited_ns: u64::MAX,
             waiting: 0,
-            trusting: false,
-            wakes_at_ns: 0,
+            watching: true,
+            wakes_at_ns: u64::MAX,
+            alarm,
             look_at_ns: 0,
             came: 0,
             came_at_look: 0,
@@ -233,11 +247,7 @@ impl Core {
     }
 
     /// A new run: its place, and by what workers know it.
-    pub(crate) fn begin(
-        &self,
-        options: RunOptions,
-        signal: Arc<Signal>,
-    ) -> Result<(u32, u32), Error> {
+    pub(crate) fn begin(&self, options: RunOptions) -> Result<(u32, u32), Error> {
         let mut state = self.ours().ok_or(Error::Closed)?;
         if state.closing {
             return Err(Error::Closed);
@@ -251,7 +261,7 @@ impl Core {
         }
         let wire = state.next_wire;
         state.next_wire += 1;
-        let run = RunState::new(wire, options, signal);
+        let run = RunState::new(wire, options);
         let free = state.runs.iter().position(Option::is_none);
         let place = free.unwrap_or_else(|| {
             state.runs.push(None);
@@ -304,7 +314,7 @@ impl Core {
                 run.take(into);
                 return Ok(());
             }
-            let (outstanding, signal) = (run.outstanding, Arc::clone(&run.signal));
+            let outstanding = run.outstanding;
             if state.closing {
                 return Err(Error::Closed);
             }
@@ -335,26 +345,41 @@ impl Core {
             if state.leader.is_none() && state.waiting == 0 {
                 state.leader = Some(place);
                 state.led += 1;
+                state.watch(false);
+                let spins = !wait.is_zero() && state.is_likely_short(place);
                 drop(state);
-                let woken = self.traffic.wait(timeout.as_ref());
+                let begun_ns = now_ns();
+                let woken = if spins {
+                    self.spin(left)
+                } else {
+                    self.traffic.wait(timeout.as_ref())
+                };
                 state = self.lock();
                 state.leader = None;
-                if state.trusting || state.waiting > 0 {
-                    state.trusting = false;
-                    state.wake.raise();
+                if !wait.is_zero() {
+                    state.waited_ns = now_ns().saturating_sub(begun_ns);
+                }
+                if state.waiting > 0 {
+                    state.watch(true);
+                } else {
+                    state.wake_by(now_ns() + LEASE_NS);
                 }
                 match woken {
+                    // A signal may have come while nothing slept that it could have interrupted.
+                    Ok(ready) if spins && ready.is_empty() => return Err(Error::Interrupted),
                     Ok(ready) => state.traffic(&ready),
                     Err(Errno::INTR) => return Err(Error::Interrupted),
                     Err(_) => {}
                 }
             } else {
+                let Some(run) = state.run_mut(place) else {
+                    return Err(Error::Closed);
+                };
+                let signal = run.signal()?;
+                run.waiting = true;
                 state.waiting += 1;
-                if let Some(run) = state.run_mut(place) {
-                    run.waiting = true;
-                }
                 drop(state);
-                let mut fds = [PollFd::new(&signal, PollFlags::IN)];
+                let mut fds = [PollFd::new(&*signal, PollFlags::IN)];
                 let woken = poll(&mut fds, timeout.as_ref());
                 signal.clear();
                 state = self.lock();
@@ -369,21 +394,23 @@ impl Core {
         }
     }
 
+    /// Waits for traffic without sleeping.
+    fn spin(&self, most: Option<Duration>) -> Result<Vec<Ready>, Errno> {
+        let most = most.and_then(|most| u64::try_from(most.as_nanos()).ok());
+        let look = || match self.traffic.wait(Some(&Timespec::default())) {
+            Ok(ready) if ready.is_empty() => None,
+            ready => Some(ready),
+        };
+        spin(most.unwrap_or(u64::MAX).min(SHORT_NS), look).unwrap_or(Ok(Vec::new()))
+    }
+
     /// What the thread does.
     fn supervise(self: Arc<Self>) {
         let mut seen = (0, 0);
-        let mut watching = true;
-        let mut timeout = Some(Timespec::default());
         loop {
-            let (control, traffic) = self.sleep(watching, timeout.as_ref());
+            let ready = self.control.wait(None).unwrap_or_default();
             let mut state = self.lock();
-            if control {
-                let ready = self.control.wait(Some(&Timespec::default()));
-                state.control(&ready.unwrap_or_default());
-            }
-            if traffic {
-                state.read_traffic();
-            }
+            state.control(&ready);
             if state.closing {
                 drop(state);
                 return self.end();
@@ -393,40 +420,18 @@ impl Core {
             // read now and then: with many short tasks, to wake for each message would cost more than they do.
             let active = (state.led, state.submitted);
             let in_lease = active != seen && state.has_short_tasks();
-            if in_lease && state.leader.is_none() {
-                state.read_traffic();
-            }
-            watching = state.leader.is_none() && !in_lease;
-            state.trusting = state.leader.is_some() && !in_lease;
-            seen = active;
-            let now = now_ns();
             if in_lease {
-                next_ns = next_ns.min(now + LEASE_NS);
+                if state.leader.is_none() {
+                    state.read_traffic();
+                }
+                next_ns = next_ns.min(now_ns() + LEASE_NS);
             }
-            if state.waiting > 0 && state.leader.is_none() {
-                watching = true;
-            }
+            seen = active;
+            let watching = state.leader.is_none() && (!in_lease || state.waiting > 0);
+            state.watch(watching);
             state.wakes_at_ns = next_ns;
-            timeout = (next_ns != u64::MAX)
-                .then(|| Timespec::try_from(Duration::from_nanos(next_ns.saturating_sub(now))).ok())
-                .flatten();
+            state.alarm.set(next_ns);
         }
-    }
-
-    /// Sleeps, and says whether something came for the supervisor and whether there is traffic.
-    fn sleep(&self, watching: bool, timeout: Option<&Timespec>) -> (bool, bool) {
-        let mut fds = [
-            PollFd::new(&*self.control, PollFlags::IN),
-            PollFd::new(&*self.traffic, PollFlags::IN),
-        ];
-        let fds = if watching {
-            &mut fds[..]
-        } else {
-            &mut fds[..1]
-        };
-        let _ = poll(fds, timeout);
-        let ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
-        (ready(0), ready(1))
     }
 
     /// Kills everything, and waits until it is dead.
@@ -468,11 +473,36 @@ impl State {
         open.all(|run| run.mean_ns() < LEASE_NS as f64)
     }
 
-    /// Wakes the supervisor's thread at that time at the latest.
+    /// Whether the next outcome of a run is likely to come soon, and the workers wait for what its caller does then.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    fn is_likely_short(&self, place: u32) -> bool {
+        let Some(Some(run)) = self.runs.get(place as usize) else {
+            return false;
+        };
+        let in_flight: usize = self
+            .members
+            .iter()
+            .flatten()
+            .map(|member| member.live)
+            .sum();
+        self.waited_ns < SHORT_NS
+            && in_flight <= 2 * self.members.len()
+            && run.mean_ns() < LEASE_NS as f64 / 10.0
+    }
+
+    /// Wakes the supervisor's thread at that time at the latest. It need not run for being told so.
     fn wake_by(&mut self, at_ns: u64) {
         if at_ns < self.wakes_at_ns {
             self.wakes_at_ns = at_ns;
-            self.wake.raise();
+            self.alarm.set(at_ns);
+        }
+    }
+
+    /// Whether the supervisor's thread is to hear of the traffic.
+    fn watch(&mut self, watching: bool) {
+        if self.watching != watching {
+            self.watching = watching;
+            self.control.listen(&*self.traffic, TRAFFIC, watching);
         }
     }
 
@@ -485,7 +515,7 @@ impl State {
             && run.waiting
         {
             run.waiting = false;
-            run.signal.raise();
+            run.raise();
         }
     }
 }

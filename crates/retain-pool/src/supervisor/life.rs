@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::member::{Killed, Member, Parts, Phase};
 use super::runs::RunState;
-use super::{LEASE_NS, State, WAKE, ZYGOTE};
+use super::{ALARM, LEASE_NS, State, TRAFFIC, WAKE, ZYGOTE};
 use crate::channel::{Outgoing, pair};
 use crate::clock::now_ns;
 use crate::error::Error;
@@ -35,6 +35,8 @@ impl State {
         for event in events {
             match event.key {
                 WAKE => self.wake.clear(),
+                ALARM => self.alarm.clear(),
+                TRAFFIC => self.read_traffic(),
                 ZYGOTE => self.hear_zygote(),
                 index => self.ended(usize::try_from(index).unwrap_or(usize::MAX)),
             }
@@ -439,8 +441,12 @@ impl State {
         let Some(Some(member)) = self.members.get(index) else {
             return u64::MAX;
         };
-        if member.live > 0 || member.phase == Phase::Starting || member.killed.is_some() {
+        if member.phase == Phase::Starting || member.killed.is_some() {
             return u64::MAX;
+        }
+        if member.live > 0 {
+            // Looked at again when it might be idle for so long: nobody need tell that its last task has ended.
+            return now.saturating_add(idle_ns);
         }
         if member.phase == Phase::Leaving {
             let killed = member.idle_since_ns.saturating_add(PATIENCE_NS);

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::error::Error;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::payload::{Payload, Task};
 use crate::settings::{RunOptions, Window};
@@ -44,7 +45,8 @@ pub(crate) struct RunState {
     pub(super) serving: usize,
     /// How long tasks take, the recent ones counting more; 0 before the first.
     mean_ns: f64,
-    pub(super) signal: Arc<Signal>,
+    /// What wakes whoever waits without reading; made when somebody does.
+    signal: Option<Arc<Signal>>,
     /// Whether somebody sleeps until the signal is raised.
     pub(super) waiting: bool,
     pub(super) cancelled: bool,
@@ -55,7 +57,7 @@ pub(crate) struct RunState {
 }
 
 impl RunState {
-    pub(super) fn new(wire: u32, options: RunOptions, signal: Arc<Signal>) -> Self {
+    pub(super) fn new(wire: u32, options: RunOptions) -> Self {
         Self {
             wire,
             context: options.context,
@@ -70,11 +72,25 @@ impl RunState {
             in_flight: 0,
             serving: 0,
             mean_ns: 0.0,
-            signal,
+            signal: None,
             waiting: false,
             cancelled: false,
             kill_at_ns: 0,
             closed: false,
+        }
+    }
+
+    pub(super) fn signal(&mut self) -> Result<Arc<Signal>, Error> {
+        if let Some(signal) = &self.signal {
+            return Ok(Arc::clone(signal));
+        }
+        let made = Signal::new().map_err(Error::io("cannot make a signal"))?;
+        Ok(Arc::clone(self.signal.insert(Arc::new(made))))
+    }
+
+    pub(super) fn raise(&self) {
+        if let Some(signal) = &self.signal {
+            signal.raise();
         }
     }
 

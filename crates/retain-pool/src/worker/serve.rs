@@ -19,6 +19,7 @@ use crate::outbox::Outbox;
 use crate::process;
 use crate::segment::{Arena, Mapped, Mappings};
 use crate::slots::Slots;
+use crate::spin::{SHORT_NS, spin};
 use crate::wire::{self, Cargo, Frame};
 
 /// What is read at once.
@@ -115,6 +116,8 @@ struct Input {
     read: usize,
     filled: usize,
     fds: VecDeque<OwnedFd>,
+    /// Whether the last wait was short: then the next one is likely to be.
+    was_short: bool,
 }
 
 impl Input {
@@ -147,7 +150,9 @@ impl Input {
             self.bytes.shrink_to_fit();
         }
         let mut came = Ok(Received::Nothing);
+        let begun_ns = now_ns();
         handler.wait(&mut || came = self.block(socket, at_most));
+        self.was_short = now_ns().saturating_sub(begun_ns) < SHORT_NS;
         match came {
             Ok(Received::Bytes(count)) => {
                 self.filled += count;
@@ -160,6 +165,18 @@ impl Input {
     }
 
     fn block(&mut self, socket: &OwnedFd, at_most: Option<Duration>) -> Result<Received, Errno> {
+        if self.was_short {
+            let came = spin(SHORT_NS, || {
+                let into = self.bytes.get_mut(self.filled..).unwrap_or_default();
+                match receive(socket.as_fd(), into, &mut self.fds, true) {
+                    Ok(Received::Nothing) => None,
+                    came => Some(came),
+                }
+            });
+            if let Some(came) = came {
+                return came;
+            }
+        }
         if let Some(at_most) = at_most {
             let timeout = Timespec::try_from(at_most).ok();
             let mut fds = [PollFd::new(socket, PollFlags::IN)];

@@ -144,11 +144,7 @@ impl Run {
         let deadline = Instant::now().checked_add(wait);
         loop {
             self.dispatch(py, &mut state, &list, &mut limit)?;
-            self.collect(py, &mut state, &list, Duration::ZERO)?;
-            if !list.is_empty() {
-                return Ok(Some(list));
-            }
-            if state.outstanding == 0 {
+            if state.outstanding == 0 && list.is_empty() {
                 if state.tasks.is_none() {
                     state.clear();
                     return Ok(None);
@@ -157,16 +153,20 @@ impl Run {
                     return Ok(Some(list));
                 }
             }
-            let left = deadline.map_or(Duration::MAX, |deadline| {
-                deadline.saturating_duration_since(Instant::now())
-            });
-            if left.is_zero() {
-                return Ok(Some(list));
-            }
+            let left = if list.is_empty() {
+                deadline.map_or(Duration::MAX, |deadline| {
+                    deadline.saturating_duration_since(Instant::now())
+                })
+            } else {
+                Duration::ZERO
+            };
             self.collect(py, &mut state, &list, left)?;
             if self.cancelled.load(Ordering::Acquire) {
                 state.clear();
                 return Ok(None);
+            }
+            if !list.is_empty() || left.is_zero() {
+                return Ok(Some(list));
             }
         }
     }
