@@ -30,7 +30,7 @@ use crate::process;
 use crate::segment::Arena;
 use crate::settings::{RunOptions, Settings};
 use crate::signal::Signal;
-use crate::spin::{SHORT_NS, spin};
+use crate::spin::{SHORT_NS, Waits, spin};
 use crate::starter::link::Source;
 use crate::wire;
 
@@ -97,8 +97,8 @@ pub(super) struct State {
     /// How often somebody became the leader, and how many tasks were submitted.
     led: u64,
     submitted: u64,
-    /// How long the last leader waited.
-    waited_ns: u64,
+    /// How long leaders waited.
+    waits: Waits,
     /// How many callers wait without reading.
     waiting: usize,
     /// Whether the traffic wakes the supervisor.
@@ -162,7 +162,7 @@ impl Core {
             leader: None,
             led: 0,
             submitted: 0,
-            waited_ns: u64::MAX,
+            waits: Waits::new(),
             waiting: 0,
             watching: true,
             wakes_at_ns: u64::MAX,
@@ -357,7 +357,7 @@ impl Core {
                 state = self.lock();
                 state.leader = None;
                 if !wait.is_zero() {
-                    state.waited_ns = now_ns().saturating_sub(begun_ns);
+                    state.waits.note(now_ns().saturating_sub(begun_ns));
                 }
                 if state.waiting > 0 {
                     state.watch(true);
@@ -485,7 +485,7 @@ impl State {
             .flatten()
             .map(|member| member.live)
             .sum();
-        self.waited_ns < SHORT_NS
+        self.waits.are_short()
             && in_flight <= 2 * self.members.len()
             && run.mean_ns() < LEASE_NS as f64 / 10.0
     }

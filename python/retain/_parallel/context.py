@@ -21,10 +21,13 @@ STDOUT, STDERR, LOGGED, WARNED = range(4)
 _registries: dict[str, dict[Any, Any]] = {}
 # The environment when it was last told: as it is kept, and decoded.
 _environ: tuple[dict[Any, Any], dict[str, str]] = ({}, {})
+# What was told last, and as bytes: most calls tell the same again.
+_told: tuple[dict[str, Any], bytes] = ({}, b"")
 
 
 def gathered(call: Call) -> bytes:
     """Return what holds here, for the workers of a call."""
+    global _told  # noqa: PLW0603 - replaced as a whole
     context = {
         "cwd": _directory(),
         "path": list(sys.path),
@@ -40,7 +43,11 @@ def gathered(call: Call) -> bytes:
         "max_nbytes": 1 << 20,
         "private": call.mmap_mode != "r",
     }
-    return pickle.dumps(context, 5)
+    told, found = _told
+    if context != told:
+        found = pickle.dumps(context, 5)
+        _told = context, found
+    return found
 
 
 def _objects(nested: tuple[Any, int | None]) -> bytes:

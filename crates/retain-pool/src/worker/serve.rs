@@ -19,7 +19,7 @@ use crate::outbox::Outbox;
 use crate::process;
 use crate::segment::{Arena, Mapped, Mappings};
 use crate::slots::Slots;
-use crate::spin::{SHORT_NS, spin};
+use crate::spin::{SHORT_NS, Waits, spin};
 use crate::wire::{self, Cargo, Frame};
 
 /// What is read at once.
@@ -40,7 +40,7 @@ pub fn serve(socket: OwnedFd, handler: &mut dyn Handler) -> Result<(), Error> {
 
 fn serve_until_the_end(socket: OwnedFd, handler: &mut dyn Handler) -> Result<(), Error> {
     process::settle_worker();
-    let mut input = Input::default();
+    let mut input = Input::new();
     let Some((memory_limit, slots, outbox)) = welcomed(&socket, &mut input, handler)? else {
         return Ok(());
     };
@@ -110,17 +110,25 @@ fn welcomed(
 }
 
 /// What was received and not yet read.
-#[derive(Default)]
 struct Input {
     bytes: Vec<u8>,
     read: usize,
     filled: usize,
     fds: VecDeque<OwnedFd>,
-    /// Whether the last wait was short: then the next one is likely to be.
-    was_short: bool,
+    waits: Waits,
 }
 
 impl Input {
+    fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            read: 0,
+            filled: 0,
+            fds: VecDeque::new(),
+            waits: Waits::new(),
+        }
+    }
+
     fn unread(&self) -> &[u8] {
         self.bytes.get(self.read..self.filled).unwrap_or_default()
     }
@@ -152,7 +160,7 @@ impl Input {
         let mut came = Ok(Received::Nothing);
         let begun_ns = now_ns();
         handler.wait(&mut || came = self.block(socket, at_most));
-        self.was_short = now_ns().saturating_sub(begun_ns) < SHORT_NS;
+        self.waits.note(now_ns().saturating_sub(begun_ns));
         match came {
             Ok(Received::Bytes(count)) => {
                 self.filled += count;
@@ -165,7 +173,7 @@ impl Input {
     }
 
     fn block(&mut self, socket: &OwnedFd, at_most: Option<Duration>) -> Result<Received, Errno> {
-        if self.was_short {
+        if self.waits.are_short() {
             let came = spin(SHORT_NS, || {
                 let into = self.bytes.get_mut(self.filled..).unwrap_or_default();
                 match receive(socket.as_fd(), into, &mut self.fds, true) {
