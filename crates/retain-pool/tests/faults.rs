@@ -222,6 +222,9 @@ fn a_killed_zygote_is_replaced_with_its_workers() {
         answers(&run, (0..100).map(|at| format!("e{at}"))).len(),
         100
     );
+    until("all have begun again", || {
+        pool.workers().iter().all(|worker| worker.pid > 0)
+    });
     assert!(
         pool.workers()
             .iter()

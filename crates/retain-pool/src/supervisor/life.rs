@@ -214,6 +214,10 @@ impl State {
                     member.pid = pid;
                     if pid > 0 {
                         self.watch_process(&mut member);
+                        if member.killed.is_some() {
+                            // It was faster with its first task than the word of its start.
+                            member.kill();
+                        }
                     } else {
                         member.ended = Some((Ended::Exit(-1), 0));
                     }

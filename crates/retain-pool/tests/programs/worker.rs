@@ -65,7 +65,12 @@ fn parent(starts: &Starter) -> Result<(), Box<dyn std::error::Error>> {
     // What a worker has started is ended by the zygote, which sees the end of its supervisor.
     if matches!(starts, Starter::Zygote(_)) {
         submit(b"C")?;
-        run.outcomes(Duration::MAX, &mut outcomes)?;
+        while outcomes.is_empty() {
+            match run.outcomes(Duration::MAX, &mut outcomes) {
+                Ok(()) | Err(retain_pool::Error::Interrupted) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
     for outcome in outcomes.drain(..) {
         if let OutcomeKind::Done(reply) = outcome.kind {
@@ -74,7 +79,13 @@ fn parent(starts: &Starter) -> Result<(), Box<dyn std::error::Error>> {
     }
     submit(b"s100000")?;
     submit(b"s100000")?;
-    while pool.workers().iter().filter(|worker| worker.busy).count() < 2 {
+    while pool
+        .workers()
+        .iter()
+        .filter(|worker| worker.busy && worker.pid > 0)
+        .count()
+        < 2
+    {
         std::thread::sleep(Duration::from_millis(1));
     }
     for worker in pool.workers() {
