@@ -319,11 +319,8 @@ class _ProcessesBackend(AutoBatchingMixin, ParallelBackendBase):
         own = MultiprocessingBackend if isinstance(self, MultiprocessingBackend) else LokyBackend
         if n_jobs < 2 or self.nesting_level or config.worker_of is not None or not self._submits_as(own):
             return
-        from retain._parallel.pools import are_kept, pool_of
+        from retain._parallel.pools import pool_of
 
-        if are_kept():
-            # Those of the call may be among them, and to look takes as long as the start of a small call may.
-            return
         call = Call(n_jobs=n_jobs, nested=(None, None), memory_limit=parallel.memory_limit)
         try:
             pool_of(self._told(call, {**self.backend_kwargs, **parallel._backend_kwargs}))

@@ -87,11 +87,6 @@ def pool_of(call: Call) -> Any:
     return pool
 
 
-def are_kept() -> bool:
-    """Whether there are worker processes of any kind."""
-    return bool(_kept)
-
-
 def shutdown() -> None:
     """End all worker processes that are kept, and wait until they are dead."""
     with _guard:
