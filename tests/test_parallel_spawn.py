@@ -113,9 +113,10 @@ def test_what_is_no_context_is_refused():
     killed crashed left named tried_again out_of_memory over_the_limit leaking exception_with_arguments
     exception_that_cannot_be_pickled result_that_cannot_be_pickled argument_that_cannot_be_pickled
     argument_that_cannot_be_unpickled iterator_that_raises system_exit printing task_without_end
-    task_without_end_in_c timeout_with_a_grandchild interrupt interrupt_grandchildren interrupt_twice parent_killed
-    parent_terminated unhandled grandchild_left no_guard no_guard_spawned threads nested forked
-    forked_and_left changed_in_place dropped
+    task_without_end_in_c timeout_with_a_grandchild interrupt interrupt_grandchildren interrupt_twice
+    parent_killed parent_killed_grandchildren parent_killed_in_c parent_killed_at_rest parent_terminated
+    unhandled grandchild_left no_guard no_guard_spawned threads nested forked forked_and_left changed_in_place
+    dropped
     """.split(),
 )
 @pytest.mark.timeout(120)

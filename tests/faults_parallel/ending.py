@@ -91,6 +91,41 @@ def parent_killed_grandchildren(lab):
     return lab.end(program)
 
 
+@situation("")
+def parent_killed_in_c(lab):
+    """The same where each task then computes in C, and never lets another thread run."""
+    how = "subprocess.Popen(['sleep', '1000']); re.match('(a+)+$', 'a' * 64 + 'b')"
+    program = lab.start(WAITS.format(how=how, argument="number"))
+    program.wait_for(*BOTH)
+    # Until what they start is there.
+    end = time.monotonic() + 20
+    while sum(name == "sleep" for name in program.names()) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    program.kill()
+    return lab.end(program)
+
+
+@situation("")
+def parent_killed_at_rest(lab):
+    """The same when the tasks are done, and what they have started goes on."""
+    program = lab.start(
+        """
+        import subprocess
+
+        def starts(number):
+            subprocess.Popen(["sleep", "1000"])
+
+        if __name__ == "__main__":
+            Parallel(n_jobs=2)(delayed(starts)(number) for number in range(4))
+            mark("done")
+            time.sleep(1000)
+        """
+    )
+    program.wait_for("done")
+    program.kill()
+    return lab.end(program)
+
+
 @situation(r"ends by SIGTERM")
 def parent_terminated(lab):
     """The program is ended by `SIGTERM` while tasks run."""

@@ -124,6 +124,14 @@ class Program:
         mark = self._mark.encode()
         return [pid for pid, session, environment in processes() if session == self.process.pid or mark in environment]
 
+    def names(self):
+        """What the program's processes are called."""
+        for pid in self.mine():
+            try:
+                yield (Path("/proc") / str(pid) / "comm").read_text().strip()
+            except OSError:
+                continue
+
     def _left(self):
         """What the program has left behind, in words."""
         pids = [pid for pid in self.mine() if pid != self.process.pid]

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group, setpgid};
+use rustix::process::{Pid, Signal, getpgrp, getpid, kill_process, kill_process_group, setpgid};
 
 use crate::outcome::Ended;
 
@@ -108,12 +108,56 @@ pub(crate) fn settle() {
     }
 }
 
-/// A worker besides has a group of its own, with all that it starts, and dies with what started it.
+/// A worker besides has a group of its own, with all that it starts, and the group dies with what started the worker.
 pub(crate) fn settle_worker() {
     settle();
     let _ = setpgid(None, None);
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    follow_parent();
+}
+
+/// Kills this process, and all that it has started and that did not leave its group.
+pub(crate) fn end_group() {
+    // This is called by a handler of a signal: each of these is a system call and no more.
+    let me = getpid();
+    if getpgrp() == me {
+        let _ = kill_process_group(me, Signal::KILL);
+    }
+    let _ = kill_process(me, Signal::KILL);
+}
+
+/// Ends the group when the parent does, whatever a task is doing. A thread would do it as well, but a task that forks
+/// is warned of threads; and `SIGKILL`, as the signal that the kernel sends, would end the worker alone.
+#[cfg(target_os = "linux")]
+fn follow_parent() {
+    extern "C" fn end(_: libc::c_int) {
+        end_group();
+    }
+    // Nobody else has a use for it.
+    let signal = libc::SIGRTMAX();
+    let handler: extern "C" fn(libc::c_int) = end;
+    // SAFETY: zeroes are a valid `sigaction`, the handler makes system calls only, and prctl takes a number.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as libc::sighandler_t;
+        action.sa_flags = libc::SA_ONSTACK;
+        libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+        libc::prctl(libc::PR_SET_PDEATHSIG, signal);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn follow_parent() {
+    let Some(parent) = rustix::process::getppid() else {
+        return;
+    };
+    // If it is gone already, the worker finds its socket closed, before any task.
+    let follow = move || {
+        if watch_it(parent).is_ok_and(|watched| readable(&[&watched]).is_ok()) {
+            end_group();
+        }
+    };
+    let thread = std::thread::Builder::new().name("retain-parent".into());
+    without_signals(|| drop(thread.spawn(follow)));
 }
 
 /// Waits until one of `fds` is readable or at its end.

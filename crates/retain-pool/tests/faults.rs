@@ -256,8 +256,11 @@ fn a_shutdown_leaves_no_process_not_even_of_a_task() {
 fn nothing_outlives_a_killed_parent() {
     for how in [
         &["parent-spawn"][..],
+        &["parent-spawn", "that forks"],
+        &["parent-spawn", "that rests"],
         &["parent-zygote"],
         &["parent-zygote", "that forks"],
+        &["parent-zygote", "that rests"],
     ] {
         let mut parent = std::process::Command::new(WORKER)
             .args(how)

@@ -25,24 +25,35 @@ use crate::wire::{self, Cargo, Frame};
 /// What is read at once.
 const CHUNK: usize = 128 << 10;
 
-/// Serves the supervisor at the other end of `socket`, until it wants this worker no more or is gone.
+/// Serves the supervisor at the other end of `socket`, until it wants this worker no more.
+///
+/// When the supervisor is gone, this process is killed, and all that tasks have started: nobody else would end that.
 ///
 /// # Errors
 ///
 /// [`Error::Io`] or [`Error::Protocol`] if the socket or what comes over it is of no use.
 pub fn serve(socket: OwnedFd, handler: &mut dyn Handler) -> Result<(), Error> {
-    match serve_until_the_end(socket, handler) {
-        // The supervisor went away while it was written to.
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+
+    let dismissed = match serve_until_the_end(socket, handler) {
+        // The supervisor went away while it was written to, or with answers that it had not read.
+        Err(Error::Io { source, .. }) if matches!(source.kind(), BrokenPipe | ConnectionReset) => {
+            false
+        }
+        result => result?,
+    };
+    if !dismissed {
+        process::end_group();
     }
+    Ok(())
 }
 
-fn serve_until_the_end(socket: OwnedFd, handler: &mut dyn Handler) -> Result<(), Error> {
+/// Whether the supervisor wants this worker no more; else it is gone.
+fn serve_until_the_end(socket: OwnedFd, handler: &mut dyn Handler) -> Result<bool, Error> {
     process::settle_worker();
     let mut input = Input::new();
     let Some((memory_limit, slots, outbox)) = welcomed(&socket, &mut input, handler)? else {
-        return Ok(());
+        return Ok(false);
     };
     let returned = Arc::new(AtomicBool::new(false));
     let on_return = Arc::clone(&returned);
@@ -74,7 +85,8 @@ fn serve_until_the_end(socket: OwnedFd, handler: &mut dyn Handler) -> Result<(),
                 .unwrap_or_default(),
         )? {
             if !worker.does(frame, &mut input.fds, handler)? {
-                return worker.out.flush();
+                worker.out.flush()?;
+                return Ok(true);
             }
             input.read += length;
         }
@@ -82,7 +94,7 @@ fn serve_until_the_end(socket: OwnedFd, handler: &mut dyn Handler) -> Result<(),
         worker.out.flush()?;
         worker.now_ns = 0;
         if !worker.more(&mut input, handler)? {
-            return Ok(());
+            return Ok(false);
         }
     }
 }

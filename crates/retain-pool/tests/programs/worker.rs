@@ -62,14 +62,11 @@ fn parent(starts: &Starter) -> Result<(), Box<dyn std::error::Error>> {
         })
     };
     let mut outcomes = Vec::new();
-    // What a worker has started is ended by the zygote, which sees the end of its supervisor.
-    if matches!(starts, Starter::Zygote(_)) {
-        submit(b"C")?;
-        while outcomes.is_empty() {
-            match run.outcomes(Duration::MAX, &mut outcomes) {
-                Ok(()) | Err(retain_pool::Error::Interrupted) => {}
-                Err(error) => return Err(error.into()),
-            }
+    submit(b"C")?;
+    while outcomes.is_empty() {
+        match run.outcomes(Duration::MAX, &mut outcomes) {
+            Ok(()) | Err(retain_pool::Error::Interrupted) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     for outcome in outcomes.drain(..) {
@@ -77,15 +74,16 @@ fn parent(starts: &Starter) -> Result<(), Box<dyn std::error::Error>> {
             print!("{} ", String::from_utf8_lossy(&reply.bytes));
         }
     }
-    submit(b"s100000")?;
-    submit(b"s100000")?;
-    while pool
-        .workers()
-        .iter()
-        .filter(|worker| worker.busy && worker.pid > 0)
-        .count()
-        < 2
-    {
+    let how = std::env::args().nth(2);
+    if how.as_deref() != Some("that rests") {
+        submit(b"s100000")?;
+        submit(b"s100000")?;
+        while pool.workers().iter().filter(|worker| worker.busy).count() < 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    // One that is being forked has no number yet.
+    while pool.workers().iter().any(|worker| worker.pid == 0) {
         std::thread::sleep(Duration::from_millis(1));
     }
     for worker in pool.workers() {
@@ -96,14 +94,16 @@ fn parent(starts: &Starter) -> Result<(), Box<dyn std::error::Error>> {
     // A child has copies of all sockets; it says nothing of its parent's end.
     let parent = std::process::id();
     // SAFETY: the child only waits, until it is orphaned.
-    if std::env::args().len() > 2 && unsafe { libc::fork() } == 0 {
+    if how.as_deref() == Some("that forks") && unsafe { libc::fork() } == 0 {
         while std::os::unix::process::parent_id() == parent {
             std::thread::sleep(Duration::from_millis(10));
         }
         std::thread::sleep(Duration::from_secs(10));
         return Ok(());
     }
-    Ok(run.outcomes(Duration::MAX, &mut outcomes)?)
+    loop {
+        std::thread::park();
+    }
 }
 
 #[derive(Default)]
