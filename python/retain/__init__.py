@@ -69,7 +69,7 @@ _LATER = {
     "SignatureError": "retain._files.errors",
     "StoreBackendBase": "retain._memory.backends",
     "StoreError": "retain._memory.errors",
-    "TerminatedWorkerError": "retain._parallel.failures",
+    "TerminatedWorkerError": "retain._parallel.terminated",
     "UnsafeFileError": "retain._files.errors",
     "UntrustedFolderError": "retain._memory.errors",
     "cpu_count": "retain._parallel.cores",

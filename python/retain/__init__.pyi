@@ -57,12 +57,12 @@ from retain._parallel.config import effective_n_jobs as effective_n_jobs
 from retain._parallel.config import parallel_backend as parallel_backend
 from retain._parallel.config import parallel_config as parallel_config
 from retain._parallel.cores import cpu_count as cpu_count
-from retain._parallel.failures import TerminatedWorkerError as TerminatedWorkerError
 from retain._parallel.map import map as map
 from retain._parallel.map import map_async as map_async
 from retain._parallel.nonpicklable import wrap_non_picklable_objects as wrap_non_picklable_objects
 from retain._parallel.parallel import Parallel as Parallel
 from retain._parallel.registry import register_parallel_backend as register_parallel_backend
+from retain._parallel.terminated import TerminatedWorkerError as TerminatedWorkerError
 from retain._parts import register_key as register_key
 from retain._retain import delayed as delayed
 from retain._retain import hash as hash

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 from retain import Parallel, delayed, map_async, parallel_config
-from retain._parallel.failures import TerminatedWorkerError
+from retain._parallel.terminated import TerminatedWorkerError
 
 
 def raises(number):

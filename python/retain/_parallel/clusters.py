@@ -81,7 +81,8 @@ class ClusterBackend(ExecutorBackend):
         """Return the exception for a task whose worker died, None if it did not."""
         if not self._is_death(error):
             return None
-        from retain._parallel.failures import TerminatedWorkerError, called
+        from retain._parallel.failures import called
+        from retain._parallel.terminated import TerminatedWorkerError
 
         lost = TerminatedWorkerError(f"{called(function, args, kwargs)} lost its worker: {error}")
         lost.__cause__ = error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from reprlib import Repr
 from signal import Signals
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RemoteTraceback",
-    "TerminatedWorkerError",
     "broken",
     "called",
     "died",
@@ -40,14 +38,6 @@ _repr.maxlevel = 3
 _MOST_ARGUMENTS = 6
 
 _Task = tuple["Callable[..., Any]", tuple[Any, ...], dict[str, Any]]
-
-
-class TerminatedWorkerError(BrokenProcessPool):
-    """
-    The process that ran a task died of it.
-
-    The results of all other tasks are kept, and another process took its place.
-    """
 
 
 def called(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
@@ -81,7 +71,7 @@ def failed(task: _Task, kind: int, report: bytes) -> BaseException:
         return cause
     if kind == _UNREADABLE:
         return _because(
-            BrokenProcessPool(
+            _broken(
                 "A task has failed to un-serialize. Please ensure that the arguments of the function are all "
                 "picklable: "
                 f"the worker process could not load {called(*task)}."
@@ -94,7 +84,7 @@ def failed(task: _Task, kind: int, report: bytes) -> BaseException:
             cause,
         )
     return _because(
-        BrokenProcessPool(
+        _broken(
             "A worker process could not begin with its tasks: what it was told of this program, or its initializer, "
             "raised an exception."
         ),
@@ -114,7 +104,7 @@ def unsendable(task: _Task, error: BaseException) -> BaseException:
 def unreadable(task: _Task, error: BaseException) -> BaseException:
     """Return the exception of a task whose result cannot be unpickled here."""
     return _because(
-        BrokenProcessPool(
+        _broken(
             "A result has failed to un-serialize. Please ensure that the objects returned by the function are always "
             f"picklable: the result of {called(*task)} could not be loaded."
         ),
@@ -124,6 +114,8 @@ def unreadable(task: _Task, error: BaseException) -> BaseException:
 
 def died(task: _Task, pid: int, code: int | None, signal: int | None, memory: int) -> BaseException:
     """Return the exception of a task of which its worker died."""
+    from retain._parallel.terminated import TerminatedWorkerError
+
     if signal is None:
         how, remedy = (
             f"exited with code {code}",
@@ -166,9 +158,15 @@ def timed_out(task: _Task, after: float) -> BaseException:
 
 def broken(reason: str) -> BaseException:
     """Return the exception of a pool in which no worker can be started."""
-    return BrokenProcessPool(
-        f"No worker process could be started: {reason}. What it printed on its standard error tells more."
-    )
+    return _broken(f"No worker process could be started: {reason}. What it printed on its standard error tells more.")
+
+
+def _broken(message: str) -> BaseException:
+    # Imported with an error only: it takes longer than all else that a call needs here, and brings `multiprocessing`
+    # and `logging`, which workers would then import as well.
+    from concurrent.futures.process import BrokenProcessPool
+
+    return BrokenProcessPool(message)
 
 
 def _because(error: BaseException, cause: BaseException) -> BaseException:

@@ -7,8 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from retain import _retain
-from retain._parallel import context, preload
-from retain._parallel.pickling import by_value
+from retain._parallel import preload
 
 if TYPE_CHECKING:
     from retain._parallel.engine import Call
@@ -49,7 +48,9 @@ def pool(
 
 def engine(call: Call, workers: _retain.Pool) -> _retain.Run:
     """Return what runs the tasks of one call in worker processes."""
-    from retain._parallel import failures
+    # Not before there are processes that can start meanwhile.
+    from retain._parallel import context, failures
+    from retain._parallel.pickling import by_value
 
     return workers.run(
         context.gathered(call),

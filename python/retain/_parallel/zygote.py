@@ -19,16 +19,19 @@ def main(wanted: list[str]) -> None:
     """Fork workers as they are asked for, until the program is gone."""
     # Ctrl-C reaches all processes of a terminal: the program tells what becomes of these.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What is imported here stays for good: to look for garbage among it takes longer than all of it is worth.
+    gc.disable()
     from retain import _retain
 
     server = _retain.ZygoteServer()
     from retain._parallel.preload import load
 
     load(wanted)
-    from retain._parallel import worker
+    # With what a worker needs for its first run.
+    from retain._parallel import backends, config, variables, worker  # noqa: F401
 
-    # What is here stays for good; to look for garbage first takes longer than all of it is worth.
     gc.freeze()
+    gc.enable()
     # If the program is gone while it is spoken to, its workers are dead by then.
     with suppress(OSError):
         _serve(server, worker.main)
