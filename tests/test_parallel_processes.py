@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from retain import Parallel, TerminatedWorkerError, delayed
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no worker processes there yet")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="retain has none of its own there")
 
 
 def run(tasks, **options):

@@ -262,6 +262,8 @@ class _ProcessesBackend(AutoBatchingMixin, ParallelBackendBase):
 
     supports_retrieve_callback = True
     _workers: Any = None
+    # Processes of the standard library, where there are none of retain's own.
+    _standard: Any = None
     _options: dict[str, Any]
     limits_tasks = True
 
@@ -292,22 +294,35 @@ class _ProcessesBackend(AutoBatchingMixin, ParallelBackendBase):
 
     def terminate(self) -> None:
         """Let go of the workers, which stay for the next call."""
+        self._release()
         self._workers = None
         self.reset_batch_stats()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """Be done with the workers that had tasks; the engine has ended them."""
+        self._release()
         self._workers = _Workers() if ensure_ready else None
+
+    def _release(self) -> None:
+        standard, self._standard = self._standard, None
+        if standard is not None:
+            standard.release()
 
     def engine(self, call: Call) -> Engine:
         """Return what runs the tasks of one call."""
         own = MultiprocessingBackend if isinstance(self, MultiprocessingBackend) else LokyBackend
         if not self._submits_as(own):
             return super().engine(call)
+        call = self._told(call, self._options)
+        if not _has_workers():
+            from retain._parallel.standard import StandardBackend
+
+            self._release()
+            self._standard = StandardBackend(call)
+            return self._standard.engine(call)  # type: ignore[no-any-return]
         from retain._parallel.pools import pool_of
         from retain._parallel.processes import engine
 
-        call = self._told(call, self._options)
         found: Engine = engine(call, pool_of(call))
         return found
 
@@ -318,6 +333,8 @@ class _ProcessesBackend(AutoBatchingMixin, ParallelBackendBase):
         n_jobs = parallel.n_jobs if parallel.n_jobs > 0 else cpu_count() + 1 + parallel.n_jobs
         own = MultiprocessingBackend if isinstance(self, MultiprocessingBackend) else LokyBackend
         if n_jobs < 2 or self.nesting_level or config.worker_of is not None or not self._submits_as(own):
+            return
+        if not _has_workers():
             return
         from retain._parallel.pools import pool_of
 
@@ -347,6 +364,13 @@ class _Workers:
 
     def terminate(self) -> None:
         """Do nothing."""
+
+
+def _has_workers() -> bool:
+    """Whether there are worker processes of retain's own on this system."""
+    from retain import _retain
+
+    return hasattr(_retain, "Pool")
 
 
 def _spawns(context: Any) -> bool:

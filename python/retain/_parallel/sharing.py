@@ -135,6 +135,11 @@ def run(payload: bytes, *parts: Any) -> bytes:
     items, nested = Unpickler(BytesIO(payload)).load()
     batch = BatchedCalls(items, nested)
     batch._context = None
+    return answered(batch)
+
+
+def answered(batch: BatchedCalls) -> bytes:
+    """Make the calls of a batch, and return what `results` takes."""
     return _packed([_carried(answer) for answer in batch()])
 
 
