@@ -108,7 +108,8 @@ class StandardBackend(ExecutorBackend):
         """Return the exception for a task that was under way when a process died, None if none did."""
         if not isinstance(error, BrokenExecutor):
             return None
-        from retain._parallel.failures import TerminatedWorkerError, called
+        from retain._parallel.failures import called
+        from retain._parallel.terminated import TerminatedWorkerError
 
         lost = TerminatedWorkerError(
             "A worker process managed by the executor was unexpectedly terminated while "
