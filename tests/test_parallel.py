@@ -168,6 +168,55 @@ def test_a_generator_of_tasks_is_advanced_in_the_callers_context():
 # --- what goes wrong ---
 
 
+def test_each_thread_calls_the_initializer_first():
+    mine = threading.local()
+    met = threading.Barrier(2, timeout=30)
+
+    def begin(value, log):
+        mine.value = value
+        log.append(threading.get_ident())
+
+    def look(_):
+        met.wait()
+        return mine.value, threading.get_ident()
+
+    log = []
+    found = Parallel(n_jobs=2, backend="threading", initializer=begin, initargs=("yes", log))(
+        delayed(look)(i) for i in range(4)
+    )
+    assert {value for value, _ in found} == {"yes"}
+    assert sorted(log) == sorted({thread for _, thread in found})
+    with retain.parallel_config("threading", initializer=begin, initargs=("told", log)):
+        assert {value for value, _ in Parallel(n_jobs=2)(delayed(look)(i) for i in range(4))} == {"told"}
+
+
+@pytest.mark.parametrize("backend", ["sequential", "threading", "loky"])
+def test_one_job_calls_the_initializer_where_its_tasks_run(backend):
+    log = []
+    parallel = Parallel(n_jobs=1, backend=backend, initializer=log.append, initargs=("begun",))
+    assert parallel(delayed(log.copy)() for _ in range(2)) == [["begun"]] * 2
+    assert list(parallel(delayed(log.copy)() for _ in range(1))) == [["begun"] * 2]
+    parallel = Parallel(n_jobs=1, backend=backend, return_as="generator", initializer=log.append, initargs=("again",))
+    assert [found[-1] for found in parallel(delayed(log.copy)() for _ in range(2))] == ["again", "again"]
+    assert log == ["begun", "begun", "again"]
+    with retain.parallel_config(backend, initializer=log.append, initargs=("told",)):
+        assert Parallel(n_jobs=1)([delayed(log.copy)()])[0][-1] == "told"
+
+
+@pytest.mark.parametrize("options", [{"backend": "threading", "n_jobs": 2}, {"n_jobs": 1}])
+@pytest.mark.parametrize("on_error", ["raise", "return"])
+def test_what_the_initializer_raises_is_raised(options, on_error):
+    def begin():
+        raise LookupError("not here")
+
+    ran = []
+    parallel = Parallel(**options, on_error=on_error, initializer=begin)
+    for _ in range(2):
+        with pytest.raises(LookupError, match="not here"):
+            parallel(delayed(ran.append)(i) for i in range(4))
+    assert ran == []
+
+
 @pytest.mark.parametrize("backend", ANY)
 def test_the_exception_of_a_task_is_raised(backend):
     parallel = of(backend)

@@ -225,17 +225,20 @@ class ThreadingBackend(PoolManagerMixin, ParallelBackendBase):
     supports_retrieve_callback = True
     uses_threads = True
     supports_sharedmem = True
+    _initializer: tuple[Any, tuple[Any, ...]] = None, ()
 
     def configure(  # type: ignore[override]  # these are heeded when a backend is chosen
         self,
         n_jobs: int = 1,
         parallel: Any = None,
-        **backend_kwargs: Any,  # noqa: ARG002
+        **backend_kwargs: Any,
     ) -> int:
         """Make ready."""
         n_jobs = self.effective_n_jobs(n_jobs)
         if n_jobs == 1:
-            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
+            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level, **self.backend_kwargs))
+        options = {**self.backend_kwargs, **backend_kwargs}
+        self._initializer = options.get("initializer"), tuple(options.get("initargs") or ())
         self.parallel = parallel
         self._n_jobs = n_jobs
         return n_jobs
@@ -254,7 +257,8 @@ class ThreadingBackend(PoolManagerMixin, ParallelBackendBase):
             return super().engine(call)
         from retain._parallel.threads import ThreadsEngine
 
-        return ThreadsEngine(call)
+        initializer, initargs = self._initializer
+        return ThreadsEngine(call._replace(initializer=initializer, initargs=initargs))
 
 
 class _ProcessesBackend(AutoBatchingMixin, ParallelBackendBase):
@@ -282,7 +286,7 @@ class _ProcessesBackend(AutoBatchingMixin, ParallelBackendBase):
         """Make ready."""
         n_jobs = self.effective_n_jobs(n_jobs)
         if n_jobs == 1:
-            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
+            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level, **self.backend_kwargs))
         options = {**self.backend_kwargs, **backend_kwargs}
         self._check_options(options)
         if idle_worker_timeout is not None:

@@ -83,7 +83,8 @@ class Parallel(Talking):
         What is done about a task that failed: its exception is raised and the other tasks are given up; or it stands
         in the place of the result; or its place is left out.
     initializer : callable, optional
-        What each worker process calls first.
+        What each worker calls first: a process once, a thread once in each call. Where tasks run one after the other,
+        the caller is their worker and calls it once in each call.
     initargs : tuple, optional
         The arguments of `initializer`.
     memory_limit : int or str, optional
@@ -243,6 +244,8 @@ class Parallel(Talking):
             self._start_time = time.time()
             n_jobs = self._effective_n_jobs() if self._managed_backend else self._initialize_backend()
             runs_here = n_jobs == 1 and not getattr(self._backend, "runs_elsewhere", False)
+            if runs_here:
+                self._initialize_here()
             if runs_here and self._is_plain():
                 return self._run_plainly(iterable)
             call = self._call(n_jobs)
@@ -256,6 +259,11 @@ class Parallel(Talking):
         # Up to the first `yield`, the tasks are taken on.
         next(output)
         return output
+
+    def _initialize_here(self) -> None:
+        told = {**getattr(self._backend, "backend_kwargs", {}), **self._backend_kwargs}
+        if told.get("initializer") is not None:
+            told["initializer"](*(told.get("initargs") or ()))
 
     def _is_plain(self) -> bool:
         """Whether the tasks need no more than to be called."""

@@ -106,6 +106,7 @@ class ThreadsEngine:
 
     def __init__(self, call: Call) -> None:
         self._retries = call.retries
+        self._initializer, self._initargs = call.initializer, call.initargs
         self._detailed = call.detailed
         self._everything = call.window == sys.maxsize
         self._width = call.n_jobs if call.window is None else min(call.n_jobs, call.window)
@@ -191,12 +192,21 @@ class ThreadsEngine:
 
     def _work(self, number: int) -> None:
         nested, put, copied = self._nested, self._outcomes.put, self._context.copy
+        initializer = self._initializer
         while True:
             # A task may have left a configuration behind.
             state.config = nested
             task = self._take()
             if task is None:
                 return
+            if initializer is not None:
+                try:
+                    initializer(*self._initargs)
+                except BaseException as error:  # noqa: BLE001 - it is raised to the caller
+                    self._broken = error
+                    self._stop()
+                    return
+                initializer = None
             index, (function, args, kwargs) = task
             look = self._lookup.get(type(function)) if self._lookup else None
             known = None if look is None else copied().run(look, function, args, kwargs)
