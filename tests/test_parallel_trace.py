@@ -7,6 +7,7 @@ import threading
 import pytest
 import retain
 from retain import Parallel, delayed
+from retain._parallel.backends import ThreadingBackend
 from retain._parallel.stats import Stats
 
 THREADS = {"backend": "threading", "n_jobs": 2}
@@ -159,6 +160,37 @@ def test_a_folder_that_is_not_there_is_told_before_anything_runs(tmp_path):
     with pytest.raises(IsADirectoryError, match="trace="):
         Parallel(trace=tmp_path, **THREADS)([delayed(ran.append)(1)])
     assert not ran
+
+
+class Noting(ThreadingBackend):
+    """Notes what it is told of a call."""
+
+    def __init__(self):
+        super().__init__(nesting_level=0)
+        self.told = []
+
+    def start_call(self):
+        self.told.append("start_call")
+
+    def stop_call(self):
+        self.told.append("stop_call")
+
+    def terminate(self):
+        self.told.append("terminate")
+        super().terminate()
+
+
+def test_a_backend_is_not_told_of_a_call_without_its_end(tmp_path):
+    backend = Noting()
+    parallel = Parallel(n_jobs=2, backend=backend, trace=tmp_path / "missing" / "run.json")
+    with pytest.raises(FileNotFoundError, match=r"trace='.*run.json' cannot be written, .*missing"):
+        parallel([delayed(abs)(-1)])
+    assert backend.told == ["terminate"]
+    backend.told.clear()
+    with pytest.raises(TypeError, match="iterable"):
+        Parallel(n_jobs=2, backend=backend)(3)
+    assert backend.told == ["start_call", "stop_call", "terminate"]
+    assert Parallel(n_jobs=2, backend=backend)([delayed(abs)(-1)]) == [1]
 
 
 def test_results_are_worth_more_than_their_trace(tmp_path):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from retain._parallel.engine import Engine, Task
     from retain._parallel.stats import Stats
+    from retain._parallel.trace import Trace
 
 _PRE_DISPATCH: Final = "2 * n_jobs"
 _RETURN_AS = ("list", "generator", "generator_unordered")
@@ -239,6 +240,7 @@ class Parallel(Talking):
             The results.
         """
         self._reset_run_tracking()
+        is_ready = False
         try:
             self.n_tasks = len(iterable) if isinstance(iterable, Sized) else None
             self._start_time = time.time()
@@ -248,10 +250,13 @@ class Parallel(Talking):
                 self._initialize_here()
             if runs_here and self._is_plain():
                 return self._run_plainly(iterable)
+            is_ready = True
             call = self._call(n_jobs)
             gathering, tasks = self._begun(call, iterable, runs_here=runs_here)
         except BaseException:
             self._running = False
+            if is_ready:
+                self._terminate_and_reset()
             raise
         if not self.return_generator:
             return self._listed(gathering, tasks)
@@ -330,6 +335,12 @@ class Parallel(Talking):
         backend = self._backend
         if runs_here or not getattr(backend, "limits_tasks", False):
             self._warn_of_limits()
+        trace = None
+        if self.trace is not None:
+            from retain._parallel.trace import Trace
+
+            # First, as it may have nowhere to be written to.
+            trace = Trace(self.trace)
         engine: Engine
         if runs_here:
             engine = SequentialEngine(call)
@@ -343,7 +354,7 @@ class Parallel(Talking):
             engine = self._made_engine(call)
         self._engine, self._workers = engine, call.n_jobs
         tasks = iter(iterable)
-        watching = self._watching(engine)
+        watching = self._watching(engine, trace)
         if watching.trace is not None:
             tasks = watching.trace.tasks(tasks)
         self._original_iterator = tasks
@@ -368,16 +379,12 @@ class Parallel(Talking):
         made: Engine = make(call)
         return made
 
-    def _watching(self, engine: Engine) -> Watching:
-        bar = trace = None
+    def _watching(self, engine: Engine, trace: Trace | None) -> Watching:
+        bar = None
         if self.progress:
             from retain._parallel.progress import bar as new_bar
 
             bar = new_bar(self.progress, self.n_tasks)
-        if self.trace is not None:
-            from retain._parallel.trace import Trace
-
-            trace = Trace(self.trace)
         return watching(self, bar, trace, calls_back=getattr(engine, "calls_back", False))
 
     def _warn_of_limits(self) -> None:
