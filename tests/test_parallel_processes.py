@@ -228,6 +228,56 @@ def test_a_change_in_place_between_tasks_is_seen():
     assert run(sparse()) == list(range(6))
 
 
+def changed_one_by_one(array, length=None):
+    """Tasks that sum an array; between them, one element after the other becomes 1."""
+    length = len(array) if length is None else length
+    yield delayed(np.sum)(array)
+    yield delayed(np.sum)(array)
+    for place in (0, 1, 511, 512, length // 2, length // 2, length - 512, length - 1):
+        array[place] = 1
+        yield delayed(np.sum)(array)
+
+
+SUMS = [0, 0, 1, 2, 3, 4, 5, 5, 6, 7]
+
+
+@pytest.mark.parametrize("part", [np.s_[:], np.s_[1:], np.s_[3:-5]])
+def test_one_changed_element_of_a_very_large_array_is_seen(part):
+    # So large that the kernel tells of writes, if it does.
+    array = np.zeros(3_000_000)
+    for window in ("all", "2 * n_jobs", 1):
+        array[:] = 0
+        assert run(changed_one_by_one(array[part]), pre_dispatch=window) == SUMS
+    fresh = np.zeros(3_000_000)
+    assert run(changed_one_by_one(fresh[part])) == SUMS, "no page of it had been touched"
+
+
+def test_a_change_by_another_process_is_seen():
+    from multiprocessing.shared_memory import SharedMemory
+
+    memory = SharedMemory(create=True, size=24_000_000)
+    try:
+        array = np.ndarray(3_000_000, buffer=memory.buf)
+        other = f"""
+import struct
+with open("/dev/shm/{memory.name}", "r+b") as file:
+    file.seek(8 * 1_234_567)
+    file.write(struct.pack("d", 1))
+"""
+
+        def tasks():
+            yield delayed(np.sum)(array)
+            yield delayed(np.sum)(array)
+            subprocess.run([sys.executable, "-c", other], check=True, timeout=60)
+            yield delayed(np.sum)(array)
+
+        assert run(tasks()) == [0, 0, 1]
+        del array, tasks
+    finally:
+        memory.close()
+        memory.unlink()
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_large_arrays_come_back_whole_and_writable(order):
     found = run(delayed(np.full)((500, 1000), i, dtype=np.int64, order=order) for i in range(4))

@@ -39,6 +39,7 @@ pub mod slots;
 mod spin;
 pub mod starter;
 mod supervisor;
+pub mod watch;
 mod wire;
 pub mod worker;
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 
 use pyo3::Python;
+use retain_pool::watch::Watch;
 use retain_pool::{Arena, Shared};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
@@ -11,17 +12,19 @@ use super::collector::Held;
 
 /// Memory that several tasks used stays shared until the run ends, so many of them.
 const KEPT: usize = 16;
-/// A change in place between two tasks is seen in memory of up to this size; in larger, it is looked for in so many
+/// From this size on, the kernel is asked whether memory was changed in place between two tasks, instead of reading it
+/// again for each.
+const WATCHED: usize = 16 << 20;
+/// Where the kernel cannot tell, a change is seen in memory of up to this size; in larger, it is looked for in so many
 /// places.
 const WHOLE: usize = 256 << 20;
 const SAMPLES: usize = 1 << 20;
 
 struct Entry {
     shared: Shared,
+    content: Content,
     /// Keeps the memory from being used for something else.
     _held: Held,
-    /// What told the content, of memory that can change.
-    content: u64,
     /// How many tasks referred to it, and how many of them have not ended.
     uses: usize,
     open: usize,
@@ -59,25 +62,30 @@ impl Shares {
         self.clock += 1;
         let bytes = held.bytes();
         let place = (bytes.as_ptr() as usize, bytes.len());
-        let content = if held.is_read_only() {
-            0
-        } else {
-            py.detach(|| content(bytes))
-        };
-        if let Some(entry) = self.entries.get_mut(&place)
-            && entry.content == content
+        let before = self.entries.get_mut(&place);
+        let changes = before.is_some();
+        if let Some(entry) = before
+            && py.detach(|| entry.content.is_still(bytes))
         {
             entry.uses += 1;
             entry.open += 1;
             entry.last = self.clock;
             return Ok((place, entry.shared.clone()));
         }
-        let shared = py.detach(|| arena.share(&[bytes]))?;
+        let (content, shared) = py.detach(|| {
+            // Before it is copied: what is written meanwhile is seen later.
+            let content = if held.is_read_only() {
+                Content::Constant
+            } else {
+                Content::of(bytes, changes)
+            };
+            arena.share(&[bytes]).map(|shared| (content, shared))
+        })?;
         self.bytes += place.1 as u64;
         let entry = Entry {
             shared: shared.clone(),
-            _held: held,
             content,
+            _held: held,
             uses: 1,
             // Tasks of the memory as it was before, if there are any, end here as well.
             open: 1 + self.entries.get(&place).map_or(0, |before| before.open),
@@ -108,7 +116,47 @@ impl Shares {
     }
 }
 
-fn content(bytes: &[u8]) -> u64 {
+/// By what it is known whether memory is as it was.
+enum Content {
+    /// Its owner does not let it be changed.
+    Constant,
+    /// The kernel tells of writes to whole pages, and this is the sum of the rest.
+    Watched(Watch, u64),
+    Sum(u64),
+}
+
+impl Content {
+    /// Of memory that `changes`, to which writes cost more if they are watched, or does not as far as is known.
+    fn of(bytes: &[u8], changes: bool) -> Self {
+        let watch = (bytes.len() >= WATCHED && !changes).then(|| Watch::begin(bytes));
+        match watch.flatten() {
+            Some(watch) => {
+                let rest = rest(bytes, &watch);
+                Self::Watched(watch, rest)
+            }
+            None => Self::Sum(sum(bytes)),
+        }
+    }
+
+    fn is_still(&self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Constant => true,
+            Self::Watched(watch, before) => watch.is_untouched() && *before == rest(bytes, watch),
+            Self::Sum(before) => *before == sum(bytes),
+        }
+    }
+}
+
+/// The sum of what lies on pages that belong to others as well.
+fn rest(bytes: &[u8], watch: &Watch) -> u64 {
+    let watched = watch.watched();
+    let mut hasher = Xxh3Default::new();
+    hasher.update(bytes.get(..watched.start).unwrap_or_default());
+    hasher.update(bytes.get(watched.end..).unwrap_or_default());
+    hasher.digest()
+}
+
+fn sum(bytes: &[u8]) -> u64 {
     if bytes.len() <= WHOLE {
         return xxh3_64(bytes);
     }
