@@ -33,6 +33,7 @@ from retain._parallel.registry import (
     MAYBE_AVAILABLE_BACKENDS,
     register_parallel_backend,
 )
+from retain._parallel.underneath import RetainBackend
 from retain._retain import delayed
 
 if multiprocessing_allowed():
@@ -63,6 +64,7 @@ __all__ = [
     "MultiprocessingBackend",
     "Parallel",
     "ParallelBackendBase",
+    "RetainBackend",
     "SequentialBackend",
     "ThreadingBackend",
     "cpu_count",
