@@ -7,6 +7,7 @@
 
 mod arguments;
 mod binder;
+mod buffer;
 mod callable;
 mod compare;
 mod compute;

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use memmap2::{MmapMut, MmapOptions};
-use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -19,6 +18,7 @@ use super::faults::raised;
 use super::input::{Interruptible, Source, read_into};
 use super::memory::huge_pages;
 use super::open::other;
+use crate::buffer::fill;
 use crate::ending::Stay;
 
 /// Buffers lie as aligned here as they do in files.
@@ -195,17 +195,10 @@ impl Block {
         view: *mut ffi::Py_buffer,
         flags: c_int,
     ) -> PyResult<()> {
-        if view.is_null() {
-            return Err(PyBufferError::new_err("no place for the view"));
-        }
-        let start = slf.bytes().as_ptr().cast_mut().cast();
-        let len = slf.len.cast_signed();
-        // SAFETY: the interpreter hands over a view to fill in. The memory lives as long as this object, which the view
-        // keeps; arrays may write to it, and by then nothing here reads it.
-        if unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, len, 0, flags) } < 0 {
-            return Err(PyErr::fetch(slf.py()));
-        }
-        Ok(())
+        let memory: *const [u8] = slf.bytes();
+        // SAFETY: the view keeps this object, and so the memory. Arrays may write to it, and by then nothing here reads
+        // it.
+        unsafe { fill(&slf, view, flags, memory, true) }
     }
 }
 

@@ -3,13 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 
 use hashbrown::HashMap;
-use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::sink::Sink;
+use crate::buffer::fill;
 use crate::object::Obj;
 
 /// Tells a pickler how to reduce arrays whose bytes would otherwise be copied into the stream, and leaves all else to it.
@@ -134,24 +134,8 @@ impl Strided {
         view: *mut ffi::Py_buffer,
         flags: std::ffi::c_int,
     ) -> PyResult<()> {
-        if view.is_null() {
-            return Err(PyBufferError::new_err("no place for the view"));
-        }
-        // SAFETY: the interpreter hands over a view to fill in; bytes that are never read lie anywhere.
-        let failed = unsafe {
-            ffi::PyBuffer_FillInfo(
-                view,
-                slf.as_ptr(),
-                c"".as_ptr().cast_mut().cast(),
-                0,
-                0,
-                flags,
-            )
-        } < 0;
-        if failed {
-            return Err(PyErr::fetch(slf.py()));
-        }
-        Ok(())
+        // SAFETY: no bytes lie anywhere.
+        unsafe { fill(&slf, view, flags, &raw const *b"", true) }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::ffi::c_int;
 
-use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use retain_pool::Mapped;
+
+use crate::buffer::fill;
 
 /// Memory that another process lent; given back when nothing refers to it.
 #[pyclass(frozen, module = "retain._retain")]
@@ -32,25 +33,8 @@ impl Region {
         view: *mut ffi::Py_buffer,
         flags: c_int,
     ) -> PyResult<()> {
-        if view.is_null() {
-            return Err(PyBufferError::new_err("no place for the view"));
-        }
-        let len = ffi::Py_ssize_t::try_from(slf.memory.bytes().len())
-            .map_err(|_| PyBufferError::new_err("more bytes than an object can have"))?;
-        // SAFETY: the interpreter hands over a view to fill in; it keeps this object, and so the memory, alive.
-        let failed = unsafe {
-            ffi::PyBuffer_FillInfo(
-                view,
-                slf.as_ptr(),
-                slf.memory.as_ptr().cast(),
-                len,
-                c_int::from(!slf.writable),
-                flags,
-            )
-        } < 0;
-        if failed {
-            return Err(PyErr::fetch(slf.py()));
-        }
-        Ok(())
+        let memory: *const [u8] = slf.memory.bytes();
+        // SAFETY: the view keeps this object, and so the memory.
+        unsafe { fill(&slf, view, flags, memory, slf.writable) }
     }
 }
