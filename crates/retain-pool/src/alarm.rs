@@ -67,6 +67,7 @@ struct Timer {
 
 #[cfg(not(target_os = "linux"))]
 impl Timer {
+    #[expect(clippy::unnecessary_wraps, reason = "a timer of Linux may not be had")]
     fn new(poller: &std::sync::Arc<Poller>, key: u64) -> Result<Self, Errno> {
         let poller = std::sync::Arc::clone(poller);
         Ok(Self { poller, key })

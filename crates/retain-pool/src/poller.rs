@@ -131,6 +131,10 @@ impl Poller {
     }
 
     /// Tells of `key` once, so much later; `None` is never.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "keys are small, or all ones"
+    )]
     pub(crate) fn ring(&self, key: u64, after: Option<std::time::Duration>) {
         use rustix::event::kqueue::{Event, EventFilter, EventFlags};
         let flags = if after.is_some() {
