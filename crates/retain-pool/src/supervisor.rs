@@ -108,6 +108,8 @@ pub(super) struct State {
     alarm: Alarm,
     /// When it is to look for answers that were not sent; 0 for never.
     look_at_ns: u64,
+    /// How long after the last look that was fixed.
+    look_every_ns: u64,
     /// How often traffic came, in all and when the look was fixed.
     came: u64,
     came_at_look: u64,
@@ -168,6 +170,7 @@ impl Core {
             wakes_at_ns: u64::MAX,
             alarm,
             look_at_ns: 0,
+            look_every_ns: LEASE_NS,
             came: 0,
             came_at_look: 0,
             dirty: Vec::new(),

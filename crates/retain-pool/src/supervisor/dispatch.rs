@@ -256,6 +256,7 @@ impl State {
     pub(super) fn look_by(&mut self, at_ns: u64) {
         if self.look_at_ns == 0 {
             self.look_at_ns = at_ns;
+            self.look_every_ns = LEASE_NS;
             self.came_at_look = self.came;
             self.wake_by(at_ns);
         }

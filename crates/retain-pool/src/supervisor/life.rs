@@ -67,10 +67,16 @@ impl State {
                     self.look(index);
                 }
             }
-            if self.came != self.came_at_look
-                && self.members.iter().flatten().any(|member| member.live > 0)
-            {
-                self.look_at_ns = now + LEASE_NS;
+            // A worker may have been held up between an answer and the place where it is seen. After some looks in vain
+            // there is none.
+            self.look_every_ns = if self.came == self.came_at_look {
+                self.look_every_ns * 2
+            } else {
+                LEASE_NS
+            };
+            let keeps_back = self.members.iter().flatten().any(|member| member.live > 1);
+            if keeps_back && self.look_every_ns <= 64 * LEASE_NS {
+                self.look_at_ns = now + self.look_every_ns;
                 self.came_at_look = self.came;
             }
         }
