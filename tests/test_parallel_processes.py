@@ -252,6 +252,43 @@ def test_one_changed_element_of_a_very_large_array_is_seen(part):
     assert run(changed_one_by_one(fresh[part])) == SUMS, "no page of it had been touched"
 
 
+@pytest.mark.parametrize("length", [500_000, 3_000_000])
+def test_a_change_under_a_read_only_view_is_seen(length):
+    def tasks(array):
+        view = array.view()
+        view.flags.writeable = False
+        for i in range(6):
+            array[77_777] = i
+            yield delayed(np.sum)(view)
+
+    assert run(tasks(np.zeros(length))) == list(range(6))
+    (result,) = run([delayed(np.zeros)(length)])
+    assert run(tasks(result)) == list(range(6))
+
+
+def test_a_change_is_seen_through_each_of_several_views_that_overlap():
+    array = np.zeros(7_000_000)
+    views = [array, array[1_000_000:], array[3_000_000:], array[:4_500_000]]
+
+    def tasks(order, places):
+        for i, (view, place) in enumerate(zip(order, places, strict=True)):
+            array[place] = i
+            yield delayed(np.sum)(views[view])
+
+    def sums(order, places):
+        model = {}
+        for i, (view, place) in enumerate(zip(order, places, strict=True)):
+            model[place] = i
+            first, last = ((0, 7_000_000), (1_000_000, 7_000_000), (3_000_000, 7_000_000), (0, 4_500_000))[view]
+            yield sum(value for at, value in model.items() if first <= at < last)
+
+    order = [0, 1, 0, 2, 0, 3, 1, 2, 3, 0, 2, 1, 3, 2, 0, 0]
+    places = [3_200_000, 1_500_000, 6_999_999, 10] * 4
+    for window in ("all", "2 * n_jobs", 3):
+        array[:] = 0
+        assert run(tasks(order, places), pre_dispatch=window) == list(sums(order, places))
+
+
 def test_a_change_by_another_process_is_seen():
     from multiprocessing.shared_memory import SharedMemory
 

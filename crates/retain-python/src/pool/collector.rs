@@ -7,8 +7,9 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
+use pyo3::types::{PyBytes, PyType};
 
+use super::region::Region;
 use crate::object::Obj;
 
 /// A buffer that its object keeps where it is.
@@ -43,9 +44,16 @@ impl Held {
         unsafe { std::slice::from_raw_parts(self.0.buf.cast(), len) }
     }
 
-    /// Whether its owner does not let it be changed.
-    pub(super) fn is_read_only(&self) -> bool {
+    /// Whether nobody changes it. That its owner does not let it be changed is not enough: a read-only array may be a
+    /// view of one that others write to, as those of pandas are.
+    pub(super) fn is_constant(&self, py: Python<'_>) -> bool {
+        let keeper = self.owner(py).map(|owner| keeper(&owner));
         self.0.readonly != 0
+            && keeper.is_some_and(|keeper| {
+                let region = keeper.cast_exact::<Region>();
+                keeper.is_exact_instance_of::<PyBytes>()
+                    || region.is_ok_and(|region| !region.get().writable)
+            })
     }
 
     /// The array that exported it.
@@ -114,6 +122,18 @@ impl Collector {
     pub(super) fn take(&self) -> Collected {
         std::mem::take(&mut *self.lock())
     }
+}
+
+/// What keeps the memory that an array is a view of.
+fn keeper<'py>(array: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+    let mut keeper = array.clone();
+    for _ in 0..8 {
+        match keeper.getattr_opt(intern!(array.py(), "base")) {
+            Ok(Some(base)) if !base.is_none() => keeper = base,
+            _ => break,
+        }
+    }
+    keeper
 }
 
 /// Whether an array lies in a file that numpy mapped.

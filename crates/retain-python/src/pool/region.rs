@@ -12,7 +12,8 @@ use crate::buffer::fill;
 #[pyclass(frozen, module = "retain._retain")]
 pub(super) struct Region {
     memory: Mapped,
-    writable: bool,
+    /// Whether what this process writes to it is its own; else nobody writes.
+    pub(super) writable: bool,
 }
 
 impl Region {

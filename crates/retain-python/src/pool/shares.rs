@@ -72,9 +72,10 @@ impl Shares {
             entry.last = self.clock;
             return Ok((place, entry.shared.clone()));
         }
+        let constant = held.is_constant(py);
         let (content, shared) = py.detach(|| {
             // Before it is copied: what is written meanwhile is seen later.
-            let content = if held.is_read_only() {
+            let content = if constant {
                 Content::Constant
             } else {
                 Content::of(bytes, changes)
@@ -118,7 +119,7 @@ impl Shares {
 
 /// By what it is known whether memory is as it was.
 enum Content {
-    /// Its owner does not let it be changed.
+    /// Nobody changes it.
     Constant,
     /// The kernel tells of writes to whole pages, and this is the sum of the rest.
     Watched(Watch, u64),
