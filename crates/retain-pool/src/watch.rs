@@ -15,6 +15,8 @@ mod linux {
 
     use rustix::mm::UserfaultfdFlags;
 
+    use crate::fork::Generation;
+
     const UFFDIO_API: u32 = 0xc018_aa3f;
     const UFFDIO_REGISTER: u32 = 0xc020_aa00;
     const UFFDIO_UNREGISTER: u32 = 0x8010_aa01;
@@ -87,6 +89,7 @@ mod linux {
         pages: Range<usize>,
         /// Which bytes of the memory these are.
         inner: Range<usize>,
+        generation: Generation,
     }
 
     impl Watch {
@@ -110,20 +113,22 @@ mod linux {
                 ioctls: 0,
             };
             control(&faults, UFFDIO_API, &mut api)?;
+            let mut register = Register {
+                pages: whole(&pages),
+                mode: REGISTER_WP,
+                ioctls: 0,
+            };
+            // Refused for memory of which another watch has a part: that one's is not to end with this.
+            control(&faults, UFFDIO_REGISTER, &mut register)?;
             let watch = Self {
                 faults,
                 pagemap,
                 inner: pages.start - start..pages.end - start,
                 pages,
+                generation: Generation::current(),
             };
-            let mut register = Register {
-                pages: watch.pages(),
-                mode: REGISTER_WP,
-                ioctls: 0,
-            };
-            control(&watch.faults, UFFDIO_REGISTER, &mut register)?;
             let mut protect = WriteProtect {
-                pages: watch.pages(),
+                pages: whole(&watch.pages),
                 mode: WRITEPROTECT_WP,
             };
             control(&watch.faults, UFFDIO_WRITEPROTECT, &mut protect)?;
@@ -161,19 +166,21 @@ mod linux {
             let found = control(&self.pagemap, PAGEMAP_SCAN, &mut scan);
             found == Some(0) && scan.walk_end == self.pages.end as u64
         }
+    }
 
-        fn pages(&self) -> Pages {
-            Pages {
-                start: self.pages.start as u64,
-                len: self.pages.len() as u64,
-            }
+    fn whole(pages: &Range<usize>) -> Pages {
+        Pages {
+            start: pages.start as u64,
+            len: pages.len() as u64,
         }
     }
 
     impl Drop for Watch {
         fn drop(&mut self) {
-            // A forked child may keep the descriptor open.
-            let _ = control(&self.faults, UFFDIO_UNREGISTER, &mut self.pages());
+            // A forked child may keep the descriptor open, and it is the parent's memory there as well.
+            if self.generation.is_ours() {
+                let _ = control(&self.faults, UFFDIO_UNREGISTER, &mut whole(&self.pages));
+            }
         }
     }
 
@@ -348,6 +355,44 @@ mod tests {
                 munmap(mapping, size).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn a_watch_that_cannot_begin_leaves_another_alone() {
+        let mut memory = vec![1_u8; 8 << 20];
+        let Some(watch) = watched(&memory) else {
+            return;
+        };
+        let overlaps = Watch::begin(&memory[4 << 20..]);
+        assert!(overlaps.is_none(), "one watch of a page at a time");
+        assert!(watch.is_untouched());
+        // SAFETY: within the memory.
+        unsafe { memory.as_mut_ptr().add(6 << 20).write_volatile(2) };
+        let overlaps = Watch::begin(&memory[5 << 20..]);
+        assert!(overlaps.is_none(), "one watch of a page at a time");
+        assert!(!watch.is_untouched());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_forked_child_ends_no_watch_of_its_parent() {
+        let memory = vec![1_u8; 8 << 20];
+        let Some(watch) = watched(&memory) else {
+            return;
+        };
+        // SAFETY: the child calls nothing but the kernel.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            crate::fork::after_fork_in_child();
+            drop(watch);
+            // SAFETY: it only ends.
+            unsafe { libc::_exit(0) };
+        }
+        let mut status = -1;
+        // SAFETY: the child made above, waited for once.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0);
+        assert!(watch.is_untouched());
     }
 
     #[test]
