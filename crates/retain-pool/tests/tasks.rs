@@ -118,6 +118,24 @@ fn what_a_task_says_comes_in_order_and_before_its_answer() {
 }
 
 #[test]
+fn all_that_many_short_tasks_say_comes() {
+    let pool = pool(2);
+    let run = run(&pool);
+    for tag in 0..20_000 {
+        run.submit(task(tag, "o1")).unwrap();
+    }
+    let outcomes = all(&run, 20_000);
+    let mut said = vec![false; 20_000];
+    for outcome in &outcomes {
+        let said = &mut said[usize::try_from(outcome.tag).unwrap()];
+        match outcome.kind {
+            OutcomeKind::Output { .. } => *said = true,
+            _ => assert!(*said, "the answer of {} came first", outcome.tag),
+        }
+    }
+}
+
+#[test]
 fn large_tasks_and_answers_come_whole() {
     let pool = pool(2);
     let run = run(&pool);

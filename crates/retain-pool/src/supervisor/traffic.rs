@@ -271,10 +271,18 @@ impl State {
 
     /// Takes the answers that a worker has not sent yet.
     pub(super) fn look(&mut self, index: usize) {
-        let Some(mut member) = self.members.get_mut(index).and_then(Option::take) else {
+        let Some(Some(member)) = self.members.get(index) else {
             return;
         };
         let frames = member.outbox.look();
+        if frames.is_empty() {
+            return;
+        }
+        // What these tasks said was sent before their answers lay there, and comes first.
+        self.read(index);
+        let Some(mut member) = self.members.get_mut(index).and_then(Option::take) else {
+            return;
+        };
         let read = self.frames_of(&mut member, &frames, &mut VecDeque::new());
         self.members[index] = Some(member);
         if read.is_err() {
