@@ -53,7 +53,8 @@ impl Run {
     }
 
     /// Takes all outcomes that are there. If there is none but tasks are outstanding, waits for one so long at most:
-    /// [`Duration::ZERO`] only looks, [`Duration::MAX`] waits for ever.
+    /// [`Duration::ZERO`] only looks, [`Duration::MAX`] waits for ever. One thread at a time waits for the outcomes of a
+    /// run.
     ///
     /// # Errors
     ///

@@ -186,10 +186,16 @@ mod linux {
 
     /// Asks the kernel for something; `None` if it refuses.
     fn control<T>(fd: &impl AsFd, request: u32, argument: &mut T) -> Option<i32> {
+        #[allow(
+            clippy::cast_lossless,
+            clippy::cast_possible_wrap,
+            reason = "C libraries declare it with one sign or the other"
+        )]
+        let request = request as libc::Ioctl;
         let fd = fd.as_fd().as_raw_fd();
         // SAFETY: each request is used with the structure that it is defined for, and what that points to lives as
         // long as the call.
-        let result = unsafe { libc::ioctl(fd, request.into(), std::ptr::from_mut(argument)) };
+        let result = unsafe { libc::ioctl(fd, request, std::ptr::from_mut(argument)) };
         (result >= 0).then_some(result)
     }
 

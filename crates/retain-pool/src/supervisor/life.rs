@@ -403,9 +403,9 @@ impl State {
         // The task may have ended, and another begun.
         self.read(index);
         self.look(index);
-        let due = self.due(index, now);
-        if due > now {
-            return due;
+        if self.due(index, now) > now {
+            // The worker has room again, and the others may take some of what it has: that is seen to at once.
+            return now;
         }
         let Some(Some(member)) = self.members.get_mut(index) else {
             return u64::MAX;
