@@ -80,7 +80,8 @@ build: $(VENV)/.extension
 
 demo: $(VENV)/.extension $(VENV)/.demo-tools
 	@echo "==> running examples/demo.py"
-	@$(BIN)/python examples/demo.py
+	@# It starts its programs many times: what they import is compiled once, whatever is set where this runs.
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python examples/demo.py
 
 test: test-rust test-loom test-pythons
 	@echo "==> all tests passed"
