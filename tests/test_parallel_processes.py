@@ -14,6 +14,7 @@ import textwrap
 import threading
 import time
 import warnings
+import weakref
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -250,6 +251,27 @@ def test_one_changed_element_of_a_very_large_array_is_seen(part):
         assert run(changed_one_by_one(array[part]), pre_dispatch=window) == SUMS
     fresh = np.zeros(3_000_000)
     assert run(changed_one_by_one(fresh[part])) == SUMS, "no page of it had been touched"
+
+
+def test_each_change_of_an_enormous_array_is_seen():
+    array = np.zeros(40_000_000)
+
+    def tasks():
+        for i in range(4):
+            array[26_666_667] = i
+            yield delayed(np.take)(array, 26_666_667)
+
+    for _ in range(2):
+        assert run(tasks()) == [0, 1, 2, 3]
+
+
+def test_a_call_that_has_ended_holds_no_array():
+    array = np.zeros(3_000_000)
+    held = weakref.ref(array)
+    parallel = Parallel(n_jobs=2)
+    assert parallel(delayed(np.sum)(array) for _ in range(4)) == [0] * 4
+    del array
+    assert held() is None
 
 
 @pytest.mark.parametrize("length", [500_000, 3_000_000])

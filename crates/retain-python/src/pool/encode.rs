@@ -193,6 +193,13 @@ impl Encoder {
         }
     }
 
+    /// Lets go of what tasks had in common.
+    pub(super) fn forget(&mut self) {
+        self.shares.forget();
+        self.known.clear();
+        self.seen.clear();
+    }
+
     /// A call.
     pub(super) fn call(
         &mut self,

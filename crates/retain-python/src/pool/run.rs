@@ -439,6 +439,7 @@ impl State {
         self.open.clear();
         self.outstanding = 0;
         self.outcomes.clear();
+        self.encoder.forget();
     }
 }
 

@@ -15,10 +15,6 @@ const KEPT: usize = 16;
 /// From this size on, the kernel is asked whether memory was changed in place between two tasks, instead of reading it
 /// again for each.
 const WATCHED: usize = 16 << 20;
-/// Where the kernel cannot tell, a change is seen in memory of up to this size; in larger, it is looked for in so many
-/// places.
-const WHOLE: usize = 256 << 20;
-const SAMPLES: usize = 1 << 20;
 
 struct Entry {
     shared: Shared,
@@ -50,6 +46,11 @@ impl Shares {
 
     pub(super) fn count(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
+    }
+
+    /// Lets go of the user's memory.
+    pub(super) fn forget(&mut self) {
+        self.entries.clear();
     }
 
     /// A segment with what lies there now.
@@ -135,7 +136,7 @@ impl Content {
                 let rest = rest(bytes, &watch);
                 Self::Watched(watch, rest)
             }
-            None => Self::Sum(sum(bytes)),
+            None => Self::Sum(xxh3_64(bytes)),
         }
     }
 
@@ -143,7 +144,7 @@ impl Content {
         match self {
             Self::Constant => true,
             Self::Watched(watch, before) => watch.is_untouched() && *before == rest(bytes, watch),
-            Self::Sum(before) => *before == sum(bytes),
+            Self::Sum(before) => *before == xxh3_64(bytes),
         }
     }
 }
@@ -154,15 +155,5 @@ fn rest(bytes: &[u8], watch: &Watch) -> u64 {
     let mut hasher = Xxh3Default::new();
     hasher.update(bytes.get(..watched.start).unwrap_or_default());
     hasher.update(bytes.get(watched.end..).unwrap_or_default());
-    hasher.digest()
-}
-
-fn sum(bytes: &[u8]) -> u64 {
-    if bytes.len() <= WHOLE {
-        return xxh3_64(bytes);
-    }
-    let mut hasher = Xxh3Default::new();
-    let lines = bytes.chunks(bytes.len() / SAMPLES);
-    lines.for_each(|line| hasher.update(line.get(..64).unwrap_or(line)));
     hasher.digest()
 }
